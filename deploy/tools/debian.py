@@ -5,6 +5,7 @@ distribution's signed index trusts it: apt checks the index against the keyring 
 """
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -12,6 +13,8 @@ from pathlib import Path
 
 # An index older than this is fetched again; younger, the versions of the last run are used again.
 INDEX_MAX_AGE_SECONDS = 24 * 3600
+
+INSTALL_LINE = re.compile(r"^Inst (\S+) [^(]*\((\S+) [^)]*\[(\w+)\]\)")
 
 
 class AptError(Exception):
@@ -54,10 +57,10 @@ class PrivateApt:
             raise AptError(f"apt-get {' '.join(arguments[:6])} failed:\n{(result.stderr or result.stdout).strip()}")
         return result.stdout
 
-    def update(self):
-        """Fetch the signed indices, unless those of a recent run are there."""
+    def update(self, force=False):
+        """Fetch the signed indices, unless those of a recent run are there and `force` is not set."""
         stamp = self.folder / "state" / "updated"
-        if stamp.exists() and time.time() - stamp.stat().st_mtime < INDEX_MAX_AGE_SECONDS:
+        if not force and stamp.exists() and time.time() - stamp.stat().st_mtime < INDEX_MAX_AGE_SECONDS:
             return
         try:
             self._run("update")
@@ -72,14 +75,11 @@ class PrivateApt:
         simulated = self._run("--simulate", "install", *names)
         wanted = []
         for line in simulated.splitlines():
-            # Inst nginx (1.22.1-9+deb12u2 Debian:12.11/stable [amd64])
-            if not line.startswith("Inst "):
-                continue
-            name, rest = line[len("Inst "):].split(" ", 1)
-            version = rest[rest.index("(") + 1:].split(" ", 1)[0]
-            architecture = rest[rest.rindex("[") + 1:rest.rindex("]")] if "[" in rest else ""
-            # An upgrade shows the installed version in brackets first; the architecture is always the last.
-            wanted.append((name, version, architecture.strip()))
+            # Inst libc6 [2.36-9] (2.36-9+deb12u14 Debian:12.15/oldstable [amd64]) []
+            # An upgrade shows the installed version first; only the parentheses hold what would be installed.
+            found = INSTALL_LINE.match(line)
+            if found:
+                wanted.append(found.groups())
         return sorted(set(wanted))
 
     def download(self, packages):
@@ -91,6 +91,18 @@ class PrivateApt:
             if not self._deb(package).exists():
                 raise AptError(f"apt-get download left no {self._deb(package).name} in {self.archives}")
         return [self._deb(package) for package in packages]
+
+    def fetch(self, names):
+        """Resolve and download `names`: (packages, .deb files). Lists that went stale are fetched anew, once."""
+        self.update()
+        try:
+            packages = self.resolve(names)
+            return packages, self.download(packages)
+        except AptError:
+            # A mirror drops a version as soon as its security update is out.
+            self.update(force=True)
+            packages = self.resolve(names)
+            return packages, self.download(packages)
 
     def _deb(self, package):
         name, version, architecture = package

@@ -189,9 +189,8 @@ def install_from_debian(folder, tools):
         return
     say(f"unpacking Debian packages for {', '.join(missing)}")
     apt = PrivateApt(folder / "apt", status_file="/var/lib/dpkg/status")
-    apt.update()
     unpacked = folder / "debian"
-    for deb in apt.download(apt.resolve([FROM_DEBIAN[t] for t in missing])):
+    for deb in apt.fetch([FROM_DEBIAN[t] for t in missing])[1]:
         subprocess.run(["dpkg-deb", "--extract", deb, unpacked], check=True)
     libraries = sorted({str(p.parent) for p in unpacked.glob("**/*.so*")})
     for tool in missing:
