@@ -1,1 +1,18 @@
-//! TBD
+//! A package, its revisions, what is attached to them, and the contract every engine keeps.
+//!
+//! What enters is a [`Submission`]; the ingestor makes it a [`Package`] revision at level 1; every later
+//! engine takes a revision and gives a new one as an [`Outcome`]. Revisions are OCI image indexes, attachments
+//! their referrers, so any registry and tool of the field can handle them. Start with [`Package`], then
+//! [`engine`].
+
+mod attachment;
+pub mod engine;
+mod package;
+mod request;
+mod submission;
+
+pub use attachment::{Attachment, attachments, current_findings, replace_findings};
+pub use engine::{Context, Disposition, EngineError, Outcome, Progress, ProgressEvent, Work};
+pub use package::{ChartEntry, Package, PackageError, PackageImage, PackageParts};
+pub use request::Request;
+pub use submission::{ImageTable, Submission, SubmissionParts};

@@ -1,0 +1,393 @@
+//! A store in a folder, in the form of an OCI image layout (image-spec 1.1, "Image Layout").
+//!
+//! ```text
+//! oci-layout  index.json  blobs/sha256/<hex>    the layout that skopeo and others read
+//! staging/                                      bytes on their way in; renamed when complete
+//! cache/                                        derived data, may be deleted at any time
+//! .lock                                         taken while index.json changes
+//! ```
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use quench_model::{Descriptor, Digest, Hasher, annotation};
+use tempfile::NamedTempFile;
+
+use crate::artefact::Index;
+use crate::{BlobWriter, RefName, StoreError};
+
+/// Most bytes of `index.json` that are read: about 250,000 names.
+const INDEX_LIMIT: u64 = 128 << 20;
+
+/// A store in a folder. Cheap to clone; safe to use from several processes at once.
+#[derive(Debug, Clone)]
+pub struct DirectoryStore {
+    root: Arc<PathBuf>,
+}
+
+impl DirectoryStore {
+    /// Opens the store at `root`, making it if there is none.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or holds something that is not an OCI layout.
+    pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        let root = root.into();
+        for folder in ["blobs/sha256", "staging", "cache"] {
+            let path = root.join(folder);
+            fs::create_dir_all(&path).map_err(StoreError::io("create folder", path))?;
+        }
+        let store = Self {
+            root: Arc::new(root),
+        };
+        let marker = store.root.join("oci-layout");
+        match fs::read(&marker) {
+            Ok(bytes) => {
+                let version = serde_json::from_slice::<serde_json::Value>(&bytes)
+                    .ok()
+                    .and_then(|v| v.get("imageLayoutVersion")?.as_str().map(str::to_owned));
+                if version.as_deref() != Some("1.0.0") {
+                    return Err(StoreError::Malformed {
+                        what: marker.display().to_string(),
+                        reason: "imageLayoutVersion is not \"1.0.0\"; choose another store folder"
+                            .to_owned(),
+                    });
+                }
+            }
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                store.replace("index.json.new", "index.json", |file| {
+                    write_json(file, &Index::of(Vec::new()))
+                })?;
+                store.replace("oci-layout.new", "oci-layout", |file| {
+                    file.write_all(b"{\"imageLayoutVersion\":\"1.0.0\"}")
+                })?;
+            }
+            Err(e) => return Err(StoreError::io("read", marker)(e)),
+        }
+        Ok(store)
+    }
+
+    /// The store's folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A folder for derived data that may be deleted at any time.
+    pub fn cache_dir(&self) -> PathBuf {
+        self.root.join("cache")
+    }
+
+    /// Where the blob with this digest is, or would be.
+    pub fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.root.join("blobs/sha256").join(digest.hex())
+    }
+
+    /// Whether the store holds the bytes, with the size the descriptor says.
+    pub fn contains(&self, descriptor: &Descriptor) -> bool {
+        fs::metadata(self.blob_path(&descriptor.digest))
+            .is_ok_and(|meta| meta.is_file() && meta.len() == descriptor.size)
+    }
+
+    /// Reads a document whole and verifies it.
+    pub fn read(&self, descriptor: &Descriptor, limit: u64) -> Result<Vec<u8>, StoreError> {
+        let path = self.blob_path(&descriptor.digest);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                return Err(StoreError::not_found(descriptor, self.place()));
+            }
+            Err(e) => return Err(StoreError::io("read", path)(e)),
+        };
+        let size = file
+            .metadata()
+            .map_err(StoreError::io("read", &path))?
+            .len();
+        if size > limit {
+            return Err(StoreError::TooLarge {
+                digest: descriptor.digest.clone(),
+                media_type: descriptor.media_type.clone(),
+                size,
+                limit,
+            });
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+        file.take(limit)
+            .read_to_end(&mut bytes)
+            .map_err(StoreError::io("read", &path))?;
+        let actual = Digest::of(&bytes);
+        if actual == descriptor.digest {
+            Ok(bytes)
+        } else {
+            Err(StoreError::WrongDigest {
+                expected: descriptor.digest.clone(),
+                actual,
+                place: self.place(),
+            })
+        }
+    }
+
+    /// Reads a blob through from its beginning to its end and verifies digest and size.
+    pub fn verify(&self, descriptor: &Descriptor) -> Result<(), StoreError> {
+        let path = self.blob_path(&descriptor.digest);
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                return Err(StoreError::not_found(descriptor, self.place()));
+            }
+            Err(e) => return Err(StoreError::io("read", path)(e)),
+        };
+        let mut hasher = Hasher::new();
+        let mut actual_size = 0_u64;
+        let mut buffer = vec![0; 1 << 18];
+        loop {
+            let count = file
+                .read(&mut buffer)
+                .map_err(StoreError::io("read", &path))?;
+            if count == 0 {
+                break;
+            }
+            hasher.update(buffer.get(..count).unwrap_or_default());
+            actual_size += count as u64;
+        }
+        if actual_size != descriptor.size {
+            return Err(StoreError::WrongSize {
+                digest: descriptor.digest.clone(),
+                expected: descriptor.size,
+                actual: actual_size,
+                place: self.place(),
+            });
+        }
+        let actual = hasher.finish();
+        if actual == descriptor.digest {
+            Ok(())
+        } else {
+            Err(StoreError::WrongDigest {
+                expected: descriptor.digest.clone(),
+                actual,
+                place: self.place(),
+            })
+        }
+    }
+
+    /// A writer for bytes whose digest is not known yet.
+    pub fn writer(&self) -> Result<BlobWriter, StoreError> {
+        let staging = self.root.join("staging");
+        let file = NamedTempFile::new_in(&staging).map_err(StoreError::io("write", staging))?;
+        Ok(BlobWriter::new(file))
+    }
+
+    /// Makes what was written a blob.
+    pub fn commit(&self, writer: BlobWriter, media_type: &str) -> Result<Descriptor, StoreError> {
+        let (file, descriptor) = writer.into_parts(media_type);
+        self.persist(file, &descriptor)?;
+        Ok(descriptor)
+    }
+
+    /// Makes what was written a blob if it is what `expected` says; otherwise nothing is kept.
+    pub fn commit_expected(
+        &self,
+        writer: BlobWriter,
+        expected: &Descriptor,
+        place: &str,
+    ) -> Result<(), StoreError> {
+        let (file, actual) = writer.into_parts(&expected.media_type);
+        if actual.size != expected.size {
+            return Err(StoreError::WrongSize {
+                digest: expected.digest.clone(),
+                expected: expected.size,
+                actual: actual.size,
+                place: place.to_owned(),
+            });
+        }
+        if actual.digest != expected.digest {
+            return Err(StoreError::WrongDigest {
+                expected: expected.digest.clone(),
+                actual: actual.digest,
+                place: place.to_owned(),
+            });
+        }
+        self.persist(file, expected)
+    }
+
+    fn persist(&self, file: NamedTempFile, descriptor: &Descriptor) -> Result<(), StoreError> {
+        if self.contains(descriptor) {
+            return Ok(());
+        }
+        let path = self.blob_path(&descriptor.digest);
+        // Data must be on disk before the name is: a name is a promise that the bytes are whole.
+        file.as_file()
+            .sync_data()
+            .map_err(StoreError::io("write", &path))?;
+        file.persist(&path)
+            .map_err(|e| StoreError::io("write", &path)(e.error))?;
+        Ok(())
+    }
+
+    /// Points `name` to a manifest.
+    pub fn tag(&self, name: &RefName, descriptor: &Descriptor) -> Result<(), StoreError> {
+        self.update(|index| {
+            set_ref(index, name, descriptor);
+            Ok(())
+        })
+    }
+
+    /// What `name` points to.
+    pub fn resolve(&self, name: &RefName) -> Result<Option<Descriptor>, StoreError> {
+        Ok(self.load()?.manifests.into_iter().find_map(|mut found| {
+            (found.annotation(annotation::REF_NAME) == Some(name.as_str())).then(|| {
+                found.annotations.remove(annotation::REF_NAME);
+                found
+            })
+        }))
+    }
+
+    /// All names and what they point to, sorted.
+    pub fn tags(&self) -> Result<Vec<(RefName, Descriptor)>, StoreError> {
+        let mut tags: Vec<_> = self
+            .load()?
+            .manifests
+            .into_iter()
+            .filter_map(|mut found| {
+                let name = found.annotations.remove(annotation::REF_NAME)?;
+                Some((name.parse::<RefName>().ok()?, found))
+            })
+            .collect();
+        tags.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(tags)
+    }
+
+    /// Adds a referrer to the index of a manifest's referrers.
+    pub fn add_referrer(&self, subject: &Digest, referrer: &Descriptor) -> Result<(), StoreError> {
+        let name = RefName::referrers(subject);
+        self.update(|index| {
+            let mut list = match find_ref(index, &name) {
+                Some(found) => self.read_index(found)?,
+                None => Index::of(Vec::new()),
+            };
+            if list.manifests.iter().any(|d| d.digest == referrer.digest) {
+                return Ok(());
+            }
+            list.manifests.push(referrer.clone());
+            list.manifests.sort_by(|a, b| a.digest.cmp(&b.digest));
+            let bytes = encode(&list)?;
+            let mut writer = self.writer()?;
+            let place = self.root.join("staging");
+            writer
+                .write_all(&bytes)
+                .map_err(StoreError::io("write", place))?;
+            let descriptor = self.commit(writer, quench_model::media_type::INDEX)?;
+            set_ref(index, &name, &descriptor);
+            Ok(())
+        })
+    }
+
+    /// The referrers of a manifest, sorted by digest.
+    pub fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, StoreError> {
+        match find_ref(&self.load()?, &RefName::referrers(subject)) {
+            Some(found) => Ok(self.read_index(found)?.manifests),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Where the store is, for messages.
+    pub fn place(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    fn read_index(&self, descriptor: &Descriptor) -> Result<Index, StoreError> {
+        let bytes = self.read(descriptor, INDEX_LIMIT)?;
+        serde_json::from_slice(&bytes).map_err(|e| StoreError::Malformed {
+            what: format!("index {}", descriptor.digest),
+            reason: e.to_string(),
+        })
+    }
+
+    fn load(&self) -> Result<Index, StoreError> {
+        let path = self.root.join("index.json");
+        let mut bytes = Vec::new();
+        File::open(&path)
+            .and_then(|file| file.take(INDEX_LIMIT).read_to_end(&mut bytes))
+            .map_err(StoreError::io("read", &path))?;
+        serde_json::from_slice(&bytes).map_err(|e| StoreError::Malformed {
+            what: path.display().to_string(),
+            reason: e.to_string(),
+        })
+    }
+
+    /// Changes `index.json` under the store's lock, so that no other process's change is lost.
+    fn update(
+        &self,
+        change: impl FnOnce(&mut Index) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let path = self.root.join(".lock");
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(StoreError::io("open", &path))?;
+        lock.lock().map_err(StoreError::io("lock", &path))?;
+        let mut index = self.load()?;
+        let before = index.clone();
+        change(&mut index)?;
+        if index == before {
+            return Ok(());
+        }
+        self.replace("index.json.new", "index.json", |file| {
+            write_json(file, &index)
+        })
+    }
+
+    fn replace(
+        &self,
+        new: &str,
+        name: &str,
+        write: impl FnOnce(&mut NamedTempFile) -> std::io::Result<()>,
+    ) -> Result<(), StoreError> {
+        let path = self.root.join(name);
+        let mut file = tempfile::Builder::new()
+            .prefix(new)
+            .tempfile_in(self.root.join("staging"))
+            .map_err(StoreError::io("write", &path))?;
+        write(&mut file)
+            .and_then(|()| file.as_file().sync_data())
+            .map_err(StoreError::io("write", &path))?;
+        file.persist(&path)
+            .map_err(|e| StoreError::io("write", &path)(e.error))?;
+        Ok(())
+    }
+}
+
+fn write_json(file: &mut NamedTempFile, index: &Index) -> std::io::Result<()> {
+    serde_json::to_writer(file, index).map_err(std::io::Error::from)
+}
+
+fn encode(index: &Index) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(index).map_err(|e| StoreError::Malformed {
+        what: "index of referrers".to_owned(),
+        reason: e.to_string(),
+    })
+}
+
+fn find_ref<'a>(index: &'a Index, name: &RefName) -> Option<&'a Descriptor> {
+    index
+        .manifests
+        .iter()
+        .find(|d| d.annotation(annotation::REF_NAME) == Some(name.as_str()))
+}
+
+fn set_ref(index: &mut Index, name: &RefName, descriptor: &Descriptor) {
+    index
+        .manifests
+        .retain(|d| d.annotation(annotation::REF_NAME) != Some(name.as_str()));
+    index.manifests.push(
+        descriptor
+            .clone()
+            .annotated(annotation::REF_NAME, name.as_str()),
+    );
+    index.manifests.sort_by(|a, b| {
+        a.annotation(annotation::REF_NAME)
+            .cmp(&b.annotation(annotation::REF_NAME))
+    });
+}

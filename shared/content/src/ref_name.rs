@@ -1,0 +1,69 @@
+//! Names that point to content.
+
+use std::fmt;
+use std::str::FromStr;
+
+use quench_model::{Digest, PackageName};
+
+/// A name that points to a manifest. It follows the grammar of registry tags (OCI distribution-spec 1.1,
+/// "Pulling manifests"), so the same name works in a folder and in a registry.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RefName(String);
+
+/// A text that is not a [`RefName`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not a reference name; use up to 128 letters, digits, '_', '.' and '-', not starting with '.' or '-'"
+)]
+pub struct RefNameError(String);
+
+impl RefName {
+    /// Points to a package's newest revision.
+    pub fn package(name: &PackageName) -> Self {
+        Self(format!("package-{name}"))
+    }
+
+    /// Points to the stored outcome of a level's work, by its idempotency key.
+    pub fn outcome(key: &Digest) -> Self {
+        Self(format!("outcome-{}", key.hex()))
+    }
+
+    /// Points to the index of a manifest's referrers: the fallback tag of the OCI distribution-spec 1.1,
+    /// which every registry supports.
+    pub fn referrers(subject: &Digest) -> Self {
+        Self(format!("sha256-{}", subject.hex()))
+    }
+
+    /// Points to the current findings of a revision, which change with every advisory epoch.
+    pub fn findings(revision: &Digest) -> Self {
+        Self(format!("findings-{}", revision.hex()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RefName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl FromStr for RefName {
+    type Err = RefNameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+        if !text.is_empty()
+            && text.len() <= 128
+            && text.bytes().all(inner)
+            && !text.starts_with(['.', '-'])
+        {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(RefNameError(text.chars().take(140).collect()))
+        }
+    }
+}

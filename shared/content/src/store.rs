@@ -1,0 +1,292 @@
+//! The one type engines see.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use quench_model::{Descriptor, Digest, media_type};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::artefact::{EMPTY_CONFIG, Index, Manifest};
+use crate::{BlobWriter, DirectoryStore, RefName, StoreError};
+
+/// Most bytes of a manifest or index: what registries accept at least (distribution-spec 1.1, "Pushing
+/// Manifests": 4 MiB).
+pub const MANIFEST_LIMIT: u64 = 4 << 20;
+
+/// A content-addressed store. Cheap to clone.
+#[derive(Debug, Clone)]
+pub enum Store {
+    /// A folder on this machine.
+    Directory(DirectoryStore),
+}
+
+impl Store {
+    /// Whether the store holds the bytes.
+    ///
+    /// # Errors
+    /// When a registry cannot be asked.
+    pub async fn contains(&self, descriptor: &Descriptor) -> Result<bool, StoreError> {
+        match self {
+            Self::Directory(store) => Ok(store.contains(descriptor)),
+        }
+    }
+
+    /// Reads a document whole, at most `limit` bytes, and verifies its digest.
+    ///
+    /// # Errors
+    /// Not there, too large, or not the bytes its digest names.
+    pub async fn read(&self, descriptor: &Descriptor, limit: u64) -> Result<Vec<u8>, StoreError> {
+        match self {
+            Self::Directory(store) => store.read(descriptor, limit),
+        }
+    }
+
+    /// Reads a JSON document, at most `limit` bytes.
+    ///
+    /// # Errors
+    /// As [`Store::read`], and when the document is not what was expected.
+    pub async fn read_json<T: DeserializeOwned>(
+        &self,
+        descriptor: &Descriptor,
+        limit: u64,
+    ) -> Result<T, StoreError> {
+        let bytes = self.read(descriptor, limit).await?;
+        serde_json::from_slice(&bytes).map_err(|e| StoreError::Malformed {
+            what: format!("{} ({})", descriptor.digest, descriptor.media_type),
+            reason: e.to_string(),
+        })
+    }
+
+    /// Reads a manifest.
+    ///
+    /// # Errors
+    /// As [`Store::read_json`].
+    pub async fn manifest(&self, descriptor: &Descriptor) -> Result<Manifest, StoreError> {
+        self.read_json(descriptor, MANIFEST_LIMIT).await
+    }
+
+    /// Reads an index.
+    ///
+    /// # Errors
+    /// As [`Store::read_json`].
+    pub async fn index(&self, descriptor: &Descriptor) -> Result<Index, StoreError> {
+        self.read_json(descriptor, MANIFEST_LIMIT).await
+    }
+
+    /// A file on this machine that holds the bytes; a registry's are fetched first. The file is
+    /// the store's own: read it, never change it.
+    ///
+    /// # Errors
+    /// Not there, or not to be fetched.
+    pub async fn file(&self, descriptor: &Descriptor) -> Result<PathBuf, StoreError> {
+        match self {
+            Self::Directory(store) if store.contains(descriptor) => {
+                Ok(store.blob_path(&descriptor.digest))
+            }
+            Self::Directory(store) => Err(StoreError::not_found(descriptor, store.place())),
+        }
+    }
+
+    /// Reads a blob through and verifies digest and size.
+    ///
+    /// # Errors
+    /// Not there, or not the bytes its descriptor names.
+    pub async fn verify(&self, descriptor: &Descriptor) -> Result<(), StoreError> {
+        let local = self.local().clone();
+        let descriptor = descriptor.clone();
+        self.file(&descriptor).await?;
+        blocking(move || local.verify(&descriptor)).await
+    }
+
+    /// A folder for derived data that may be deleted at any time.
+    pub fn cache_dir(&self) -> PathBuf {
+        self.local().cache_dir()
+    }
+
+    /// Stores bytes.
+    ///
+    /// # Errors
+    /// When they cannot be written or pushed.
+    pub async fn put(&self, media_type: &str, bytes: &[u8]) -> Result<Descriptor, StoreError> {
+        let mut writer = self.writer()?;
+        let staging = self.local().root().join("staging");
+        writer
+            .write_all(bytes)
+            .map_err(StoreError::io("write", staging))?;
+        self.commit(writer, media_type).await
+    }
+
+    /// Stores a document as JSON. Equal values give equal bytes.
+    ///
+    /// # Errors
+    /// As [`Store::put`].
+    pub async fn put_json<T: Serialize>(
+        &self,
+        media_type: &str,
+        value: &T,
+    ) -> Result<Descriptor, StoreError> {
+        let bytes = serde_json::to_vec(value).map_err(|e| StoreError::Malformed {
+            what: format!("document of type {media_type}"),
+            reason: e.to_string(),
+        })?;
+        self.put(media_type, &bytes).await
+    }
+
+    /// Stores an artefact manifest, and the empty configuration if that is what it names. Its layers
+    /// must be in the store already.
+    ///
+    /// # Errors
+    /// As [`Store::put`].
+    pub async fn put_manifest(&self, manifest: &Manifest) -> Result<Descriptor, StoreError> {
+        if manifest.config.media_type == media_type::EMPTY {
+            self.put(media_type::EMPTY, EMPTY_CONFIG).await?;
+        }
+        let mut descriptor = self.put_json(media_type::MANIFEST, manifest).await?;
+        descriptor.artifact_type.clone_from(&manifest.artifact_type);
+        Ok(descriptor)
+    }
+
+    /// A writer for bytes whose digest is not known yet; see [`Store::commit`].
+    ///
+    /// # Errors
+    /// When no staging file can be made.
+    pub fn writer(&self) -> Result<BlobWriter, StoreError> {
+        self.local().writer()
+    }
+
+    /// Makes what was written content of the store.
+    ///
+    /// # Errors
+    /// When it cannot be written or pushed.
+    pub async fn commit(
+        &self,
+        writer: BlobWriter,
+        media_type: &str,
+    ) -> Result<Descriptor, StoreError> {
+        let local = self.local().clone();
+        let media_type = media_type.to_owned();
+        let descriptor = blocking(move || local.commit(writer, &media_type)).await?;
+        match self {
+            Self::Directory(_) => Ok(descriptor),
+        }
+    }
+
+    /// Makes what was written content of the store if it is what `expected` says; else nothing is kept.
+    /// `place` names where the bytes came from, for the error.
+    ///
+    /// # Errors
+    /// Another digest or size than expected, or as [`Store::commit`].
+    pub async fn commit_expected(
+        &self,
+        writer: BlobWriter,
+        expected: &Descriptor,
+        place: &str,
+    ) -> Result<(), StoreError> {
+        let local = self.local().clone();
+        let (wanted, place) = (expected.clone(), place.to_owned());
+        blocking(move || local.commit_expected(writer, &wanted, &place)).await?;
+        match self {
+            Self::Directory(_) => Ok(()),
+        }
+    }
+
+    /// Points `name` to a manifest of the store.
+    ///
+    /// # Errors
+    /// When the name cannot be written.
+    pub async fn tag(&self, name: &RefName, descriptor: &Descriptor) -> Result<(), StoreError> {
+        match self {
+            Self::Directory(store) => store.tag(name, descriptor),
+        }
+    }
+
+    /// What `name` points to.
+    ///
+    /// # Errors
+    /// When the names cannot be read.
+    pub async fn resolve(&self, name: &RefName) -> Result<Option<Descriptor>, StoreError> {
+        match self {
+            Self::Directory(store) => store.resolve(name),
+        }
+    }
+
+    /// All names that start with `prefix`, sorted.
+    ///
+    /// # Errors
+    /// When the names cannot be read.
+    pub async fn names(&self, prefix: &str) -> Result<Vec<RefName>, StoreError> {
+        match self {
+            Self::Directory(store) => Ok(store
+                .tags()?
+                .into_iter()
+                .map(|(name, _)| name)
+                .filter(|name| name.as_str().starts_with(prefix))
+                .collect()),
+        }
+    }
+
+    /// Stores an artefact and attaches it to its subject (OCI 1.1 referrer). Attaching the same twice is
+    /// attaching once.
+    ///
+    /// # Errors
+    /// When the manifest names no subject, or as [`Store::put_manifest`].
+    pub async fn attach(&self, manifest: &Manifest) -> Result<Descriptor, StoreError> {
+        let Some(subject) = manifest.subject.clone() else {
+            return Err(StoreError::Malformed {
+                what: "attachment".to_owned(),
+                reason: "its manifest names no subject".to_owned(),
+            });
+        };
+        let mut descriptor = self.put_manifest(manifest).await?;
+        descriptor.annotations.clone_from(&manifest.annotations);
+        match self {
+            Self::Directory(store) => store.add_referrer(&subject.digest, &descriptor)?,
+        }
+        Ok(descriptor)
+    }
+
+    /// What is attached to a manifest, of one artefact type or of all, sorted by digest.
+    ///
+    /// # Errors
+    /// When the referrers cannot be read.
+    pub async fn referrers(
+        &self,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+    ) -> Result<Vec<Descriptor>, StoreError> {
+        let mut found = match self {
+            Self::Directory(store) => store.referrers(subject)?,
+        };
+        found.retain(|d| artifact_type.is_none() || d.artifact_type.as_deref() == artifact_type);
+        Ok(found)
+    }
+
+    /// Where the store is, for messages.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Directory(store) => store.place(),
+        }
+    }
+
+    /// The folder on this machine: the store itself, or a registry's cache.
+    fn local(&self) -> &DirectoryStore {
+        match self {
+            Self::Directory(store) => store,
+        }
+    }
+}
+
+/// Runs file work off the asynchronous threads. A panic in it goes on in the caller.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(error) => Err(StoreError::Malformed {
+            what: "file work".to_owned(),
+            reason: error.to_string(),
+        }),
+    }
+}

@@ -1,0 +1,351 @@
+//! Package revisions.
+
+use std::collections::BTreeMap;
+
+use quench_content::artefact::{Index, Manifest};
+use quench_content::{Store, StoreError};
+use quench_model::{
+    Descriptor, Digest, ImageReference, Level, PackageName, annotation, media_type,
+};
+
+use crate::Request;
+
+/// Why a document is not a package revision, or cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum PackageError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The document is not a package revision.
+    #[error("{digest} is not a package revision: {reason}")]
+    Malformed {
+        /// Digest of the document.
+        digest: Digest,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// The chart of a revision: a standard Helm OCI artefact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChartEntry {
+    /// Manifest of the artefact.
+    pub manifest: Descriptor,
+}
+
+/// An image of a revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackageImage {
+    /// Reference as the chart renders it, in canonical form.
+    pub reference: ImageReference,
+    /// Digest it had where it came from.
+    pub original: Digest,
+    /// The image as it is in this revision: a manifest, or an index of several platforms.
+    pub descriptor: Descriptor,
+}
+
+/// One immutable state of a package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Package {
+    /// The revision's index: its digest is the revision's name.
+    pub revision: Descriptor,
+    /// The lineage it belongs to.
+    pub name: PackageName,
+    /// Version of the chart.
+    pub version: String,
+    /// How far it has come.
+    pub level: Level,
+    /// Digest of the revision it was made from; none at level 1.
+    pub previous: Option<Digest>,
+    /// The chart.
+    pub chart: ChartEntry,
+    /// Every image, sorted by reference.
+    pub images: Vec<PackageImage>,
+    /// What was demanded, see [`Request::load`].
+    pub request: Descriptor,
+    /// The image lock: a JSON document with the evidence for every image.
+    pub lock: Option<Descriptor>,
+}
+
+/// What a new revision is made of.
+#[derive(Debug, Clone)]
+pub struct PackageParts {
+    /// The lineage.
+    pub name: PackageName,
+    /// Version of the chart.
+    pub version: String,
+    /// Level reached.
+    pub level: Level,
+    /// Revision it was made from.
+    pub previous: Option<Digest>,
+    /// The chart's manifest, see [`Package::store_chart`].
+    pub chart: ChartEntry,
+    /// Images, in any order.
+    pub images: Vec<PackageImage>,
+    /// The request's manifest.
+    pub request: Descriptor,
+    /// The image lock's artefact.
+    pub lock: Option<Descriptor>,
+}
+
+mod role {
+    pub const CHART: &str = "chart";
+    pub const IMAGE: &str = "image";
+    pub const REQUEST: &str = "request";
+    pub const LOCK: &str = "lock";
+}
+
+impl Package {
+    /// Stores a new revision. Equal parts give equal bytes, whatever the order of the images.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub async fn store(store: &Store, parts: PackageParts) -> Result<Self, PackageError> {
+        let PackageParts {
+            name,
+            version,
+            level,
+            previous,
+            chart,
+            mut images,
+            request,
+            lock,
+        } = parts;
+        images.sort_by(|a, b| a.reference.cmp(&b.reference));
+        images.dedup_by(|a, b| a.reference == b.reference);
+        let bare = |descriptor: &Descriptor| Descriptor {
+            annotations: BTreeMap::new(),
+            ..descriptor.clone()
+        };
+        let mut manifests = vec![bare(&chart.manifest).annotated(annotation::ROLE, role::CHART)];
+        manifests.extend(images.iter().map(|image| {
+            bare(&image.descriptor)
+                .annotated(annotation::ROLE, role::IMAGE)
+                .annotated(annotation::REFERENCE, image.reference.to_string())
+                .annotated(annotation::ORIGINAL_DIGEST, image.original.to_string())
+        }));
+        manifests.push(bare(&request).annotated(annotation::ROLE, role::REQUEST));
+        manifests.extend(
+            lock.iter()
+                .map(|lock| bare(lock).annotated(annotation::ROLE, role::LOCK)),
+        );
+        let mut index = Index::of(manifests);
+        index.artifact_type = Some(media_type::PACKAGE.to_owned());
+        index.annotations = BTreeMap::from([
+            (annotation::PACKAGE.to_owned(), name.to_string()),
+            (annotation::VERSION.to_owned(), version.clone()),
+            (annotation::LEVEL.to_owned(), level.to_string()),
+        ]);
+        if let Some(previous) = &previous {
+            index
+                .annotations
+                .insert(annotation::PREVIOUS.to_owned(), previous.to_string());
+        }
+        let mut revision = store.put_json(media_type::INDEX, &index).await?;
+        revision.artifact_type = Some(media_type::PACKAGE.to_owned());
+        Ok(Self {
+            revision,
+            name,
+            version,
+            level,
+            previous,
+            chart,
+            images,
+            request,
+            lock,
+        })
+    }
+
+    /// The parts of the next revision: the same package one level on, for the engine to change.
+    pub fn advance(&self, level: Level) -> PackageParts {
+        PackageParts {
+            name: self.name.clone(),
+            version: self.version.clone(),
+            level,
+            previous: Some(self.revision.digest.clone()),
+            chart: self.chart.clone(),
+            images: self.images.clone(),
+            request: self.request.clone(),
+            lock: self.lock.clone(),
+        }
+    }
+
+    /// Loads a revision.
+    ///
+    /// # Errors
+    /// Not there, not what its digest names, or no package revision.
+    pub async fn load(store: &Store, revision: &Descriptor) -> Result<Self, PackageError> {
+        let malformed = |reason: String| PackageError::Malformed {
+            digest: revision.digest.clone(),
+            reason,
+        };
+        let index = store.index(revision).await?;
+        if index.artifact_type.as_deref() != Some(media_type::PACKAGE) {
+            return Err(malformed(
+                "its artifactType is not that of a package".to_owned(),
+            ));
+        }
+        let annotated = |key: &str| {
+            index
+                .annotations
+                .get(key)
+                .ok_or_else(|| malformed(format!("annotation {key} is missing")))
+        };
+        let name = annotated(annotation::PACKAGE)?
+            .parse()
+            .map_err(|e| malformed(format!("{e}")))?;
+        let level = annotated(annotation::LEVEL)?
+            .parse()
+            .map_err(|e| malformed(format!("{e}")))?;
+        let version = annotated(annotation::VERSION)?.clone();
+        let previous = index
+            .annotations
+            .get(annotation::PREVIOUS)
+            .map(|text| text.parse())
+            .transpose()
+            .map_err(|e| malformed(format!("{e}")))?;
+        let mut chart = None;
+        let mut request = None;
+        let mut lock = None;
+        let mut images = Vec::new();
+        for entry in &index.manifests {
+            match entry.annotation(annotation::ROLE) {
+                Some(role::CHART) => {
+                    chart = Some(ChartEntry {
+                        manifest: entry.clone(),
+                    });
+                }
+                Some(role::REQUEST) => request = Some(entry.clone()),
+                Some(role::LOCK) => lock = Some(entry.clone()),
+                Some(role::IMAGE) => images.push(image_entry(entry).map_err(malformed)?),
+                other => {
+                    return Err(malformed(format!(
+                        "entry {} has the role {other:?}, which this version does not know",
+                        entry.digest
+                    )));
+                }
+            }
+        }
+        Ok(Self {
+            revision: revision.clone(),
+            name,
+            version,
+            level,
+            previous,
+            chart: chart.ok_or_else(|| malformed("it holds no chart".to_owned()))?,
+            images,
+            request: request.ok_or_else(|| malformed("it holds no request".to_owned()))?,
+            lock,
+        })
+    }
+
+    /// Loads the revision a digest names.
+    ///
+    /// # Errors
+    /// As [`Package::load`].
+    pub async fn load_digest(
+        store: &Store,
+        digest: &Digest,
+        size: u64,
+    ) -> Result<Self, PackageError> {
+        let descriptor = Descriptor {
+            media_type: media_type::INDEX.to_owned(),
+            digest: digest.clone(),
+            size,
+            artifact_type: Some(media_type::PACKAGE.to_owned()),
+            platform: None,
+            annotations: BTreeMap::new(),
+        };
+        Self::load(store, &descriptor).await
+    }
+
+    /// Stores a chart archive as a standard Helm OCI artefact: `metadata` (`Chart.yaml` as JSON) is its
+    /// configuration, the archive its layer.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub async fn store_chart(
+        store: &Store,
+        metadata: &serde_json::Value,
+        archive: &Descriptor,
+    ) -> Result<ChartEntry, PackageError> {
+        let config = store.put_json(media_type::HELM_CONFIG, metadata).await?;
+        let mut manifest = Manifest::artefact("", vec![archive.clone()]);
+        manifest.artifact_type = None;
+        manifest.config = config;
+        for (annotation, field) in [
+            (annotation::TITLE, "name"),
+            (annotation::VERSION, "version"),
+        ] {
+            if let Some(text) = metadata.get(field).and_then(serde_json::Value::as_str) {
+                manifest
+                    .annotations
+                    .insert(annotation.to_owned(), text.to_owned());
+            }
+        }
+        let manifest = store.put_manifest(&manifest).await?;
+        Ok(ChartEntry { manifest })
+    }
+
+    /// Descriptor of the chart archive (`.tgz`).
+    ///
+    /// # Errors
+    /// When the chart's manifest cannot be read or holds no archive.
+    pub async fn chart_archive(&self, store: &Store) -> Result<Descriptor, PackageError> {
+        let manifest = store.manifest(&self.chart.manifest).await?;
+        manifest
+            .layers
+            .into_iter()
+            .find(|layer| layer.media_type == media_type::HELM_CHART)
+            .ok_or_else(|| PackageError::Malformed {
+                digest: self.chart.manifest.digest.clone(),
+                reason: "the chart's manifest lists no chart archive".to_owned(),
+            })
+    }
+
+    /// The demands the package was submitted with.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn request(&self, store: &Store) -> Result<Request, PackageError> {
+        Ok(Request::load(store, &self.request).await?)
+    }
+
+    /// The revision and those it was made from, newest first. Sizes of earlier revisions are not kept in
+    /// their successors, so those descriptors carry the size 0.
+    ///
+    /// # Errors
+    /// When a revision of the chain cannot be read.
+    pub async fn lineage(&self, store: &Store) -> Result<Vec<Self>, PackageError> {
+        let mut chain = vec![self.clone()];
+        // Five levels; the bound keeps a forged chain from running on.
+        while chain.len() < 16 {
+            let Some(previous) = chain.last().and_then(|p| p.previous.clone()) else {
+                break;
+            };
+            chain.push(Self::load_digest(store, &previous, 0).await?);
+        }
+        Ok(chain)
+    }
+}
+
+fn image_entry(entry: &Descriptor) -> Result<PackageImage, String> {
+    let annotated = |key: &str| {
+        entry
+            .annotation(key)
+            .ok_or_else(|| format!("image {} has no annotation {key}", entry.digest))
+    };
+    let reference = annotated(annotation::REFERENCE)?
+        .parse()
+        .map_err(|e| format!("{e}"))?;
+    let original = annotated(annotation::ORIGINAL_DIGEST)?
+        .parse()
+        .map_err(|e| format!("{e}"))?;
+    let mut descriptor = entry.clone();
+    descriptor.annotations.clear();
+    Ok(PackageImage {
+        reference,
+        original,
+        descriptor,
+    })
+}

@@ -1,0 +1,94 @@
+//! What enters: a chart, the user's demands, and images given beside it.
+
+use std::collections::BTreeMap;
+
+use quench_content::artefact::Manifest;
+use quench_content::{Store, StoreError};
+use quench_model::{Descriptor, media_type};
+use serde::{Deserialize, Serialize};
+
+use crate::Request;
+use crate::request::DOCUMENT_LIMIT;
+
+/// Images given beside a chart: reference to manifest or index. The content is in the store.
+///
+/// Keys are canonical image references (`docker.io/library/nginx:1.27`), as `ImageReference` prints them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ImageTable {
+    /// Canonical reference to descriptor.
+    pub images: BTreeMap<String, Descriptor>,
+}
+
+/// What goes into a submission.
+#[derive(Debug, Clone)]
+pub struct SubmissionParts {
+    /// The chart archive, already in the store, packed deterministically.
+    pub chart: Descriptor,
+    /// The user's demands.
+    pub request: Request,
+    /// Images given beside the chart; everything else comes from its registry.
+    pub images: ImageTable,
+}
+
+/// A stored submission: one digest that says everything about the work asked for. The same submission ends in
+/// the same package, in one process or in a fleet.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// Its manifest.
+    pub descriptor: Descriptor,
+    /// What is in it.
+    pub parts: SubmissionParts,
+}
+
+impl Submission {
+    /// Stores a submission.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub async fn store(store: &Store, parts: SubmissionParts) -> Result<Self, StoreError> {
+        let mut layers = vec![parts.chart.clone()];
+        layers.extend(parts.request.layers(store).await?);
+        layers.push(
+            store
+                .put_json(media_type::IMAGE_TABLE, &parts.images)
+                .await?,
+        );
+        let descriptor = store
+            .put_manifest(&Manifest::artefact(media_type::SUBMISSION, layers))
+            .await?;
+        Ok(Self { descriptor, parts })
+    }
+
+    /// Loads a stored submission.
+    ///
+    /// # Errors
+    /// Not there, not what its digest names, or without a chart.
+    pub async fn load(store: &Store, descriptor: &Descriptor) -> Result<Self, StoreError> {
+        let manifest = store.manifest(descriptor).await?;
+        let malformed = |reason: &str| StoreError::Malformed {
+            what: format!("submission {}", descriptor.digest),
+            reason: reason.to_owned(),
+        };
+        if manifest.artifact_type.as_deref() != Some(media_type::SUBMISSION) {
+            return Err(malformed("its artifactType is not that of a submission"));
+        }
+        let find = |wanted: &str| manifest.layers.iter().find(|l| l.media_type == wanted);
+        let chart = find(media_type::HELM_CHART)
+            .ok_or_else(|| malformed("it holds no chart"))?
+            .clone();
+        let images = match find(media_type::IMAGE_TABLE) {
+            Some(layer) => store.read_json(layer, DOCUMENT_LIMIT).await?,
+            None => ImageTable::default(),
+        };
+        let request = Request::from_layers(store, &manifest.layers).await?;
+        Ok(Self {
+            descriptor: descriptor.clone(),
+            parts: SubmissionParts {
+                chart,
+                request,
+                images,
+            },
+        })
+    }
+}
