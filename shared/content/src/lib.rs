@@ -14,11 +14,12 @@ pub mod artefact;
 mod directory;
 mod error;
 mod ref_name;
+mod registry_access;
 mod store;
 mod writer;
 
 pub use directory::DirectoryStore;
 pub use error::StoreError;
 pub use ref_name::{RefName, RefNameError};
-pub use store::Store;
+pub use store::{MANIFEST_LIMIT, Store};
 pub use writer::BlobWriter;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use quench_content::artefact::{Index, Manifest};
-use quench_content::{Store, StoreError};
+use quench_content::{MANIFEST_LIMIT, Store, StoreError};
 use quench_model::{
     Descriptor, Digest, ImageReference, Level, PackageName, annotation, media_type,
 };
@@ -175,11 +175,29 @@ impl Package {
     /// # Errors
     /// Not there, not what its digest names, or no package revision.
     pub async fn load(store: &Store, revision: &Descriptor) -> Result<Self, PackageError> {
+        Self::load_digest(store, &revision.digest).await
+    }
+
+    /// Loads the revision a digest names.
+    ///
+    /// # Errors
+    /// As [`Package::load`].
+    pub async fn load_digest(store: &Store, digest: &Digest) -> Result<Self, PackageError> {
+        let mut revision = Descriptor {
+            media_type: media_type::INDEX.to_owned(),
+            digest: digest.clone(),
+            size: 0,
+            artifact_type: Some(media_type::PACKAGE.to_owned()),
+            platform: None,
+            annotations: BTreeMap::new(),
+        };
         let malformed = |reason: String| PackageError::Malformed {
-            digest: revision.digest.clone(),
+            digest: digest.clone(),
             reason,
         };
-        let index = store.index(revision).await?;
+        let bytes = store.read(&revision, MANIFEST_LIMIT).await?;
+        revision.size = bytes.len() as u64;
+        let index: Index = serde_json::from_slice(&bytes).map_err(|e| malformed(e.to_string()))?;
         if index.artifact_type.as_deref() != Some(media_type::PACKAGE) {
             return Err(malformed(
                 "its artifactType is not that of a package".to_owned(),
@@ -227,7 +245,7 @@ impl Package {
             }
         }
         Ok(Self {
-            revision: revision.clone(),
+            revision,
             name,
             version,
             level,
@@ -237,26 +255,6 @@ impl Package {
             request: request.ok_or_else(|| malformed("it holds no request".to_owned()))?,
             lock,
         })
-    }
-
-    /// Loads the revision a digest names.
-    ///
-    /// # Errors
-    /// As [`Package::load`].
-    pub async fn load_digest(
-        store: &Store,
-        digest: &Digest,
-        size: u64,
-    ) -> Result<Self, PackageError> {
-        let descriptor = Descriptor {
-            media_type: media_type::INDEX.to_owned(),
-            digest: digest.clone(),
-            size,
-            artifact_type: Some(media_type::PACKAGE.to_owned()),
-            platform: None,
-            annotations: BTreeMap::new(),
-        };
-        Self::load(store, &descriptor).await
     }
 
     /// Stores a chart archive as a standard Helm OCI artefact: `metadata` (`Chart.yaml` as JSON) is its
@@ -311,8 +309,7 @@ impl Package {
         Ok(Request::load(store, &self.request).await?)
     }
 
-    /// The revision and those it was made from, newest first. Sizes of earlier revisions are not kept in
-    /// their successors, so those descriptors carry the size 0.
+    /// The revision and those it was made from, newest first.
     ///
     /// # Errors
     /// When a revision of the chain cannot be read.
@@ -323,7 +320,7 @@ impl Package {
             let Some(previous) = chain.last().and_then(|p| p.previous.clone()) else {
                 break;
             };
-            chain.push(Self::load_digest(store, &previous, 0).await?);
+            chain.push(Self::load_digest(store, &previous).await?);
         }
         Ok(chain)
     }
