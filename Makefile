@@ -1,0 +1,68 @@
+# Quench. `make help` lists what there is; README.md tells more.
+# Needs a Rust toolchain, make, and Python 3 with pip on Debian 12; everything else is fetched into one folder.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# Pinned tools (helm, nats-server, …). Nothing global is touched.
+export QUENCH_TOOLS ?= $(HOME)/.cache/quench/tools
+export PATH := $(QUENCH_TOOLS)/bin:$(PATH)
+
+CARGO ?= cargo
+PYTHON ?= python3
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+# What the demo leaves behind, and where its image is kept between runs.
+DEMO ?= $(CURDIR)/.quench/demo
+DEMO_IMAGE ?= $(HOME)/.cache/quench/demo/nginx
+
+.PHONY: help demo test fleet tools fmt fmt-check lint deny deny-advisories unit bench corpus image clean-demo
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## harden the demo chart and its image; needs no root and no Docker
+	@$(PYTHON) deploy/tools/install.py helm
+	@DEMO="$(DEMO)" DEMO_IMAGE="$(DEMO_IMAGE)" TARGET="$(TARGET)" CARGO="$(CARGO)" PYTHON="$(PYTHON)" deploy/demo/run.sh
+
+test: tools fmt-check lint unit ## everything a pull request must pass
+
+fleet: ## nats-server, a registry and the six services as processes; Ctrl-C stops all
+	@$(PYTHON) deploy/tools/install.py nats-server docker-registry helm
+	$(CARGO) build --release --locked --workspace --bins
+	@TARGET="$(TARGET)" $(PYTHON) deploy/fleet/up.py
+
+tools: ## install the pinned tools (see deploy/tools/install.py --list)
+	@$(PYTHON) deploy/tools/install.py
+
+fmt: ## format the code
+	$(CARGO) fmt --all
+
+fmt-check:
+	$(CARGO) fmt --all --check
+
+lint: deny ## clippy with warnings denied, and the rules for dependencies
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+deny:
+	@$(PYTHON) deploy/tools/install.py cargo-deny
+	$(CARGO) deny --log-level error --locked check bans licenses sources
+
+deny-advisories: ## known vulnerabilities of dependencies; fetches the RustSec database
+	@$(PYTHON) deploy/tools/install.py cargo-deny
+	$(CARGO) deny --locked check advisories
+
+unit: ## all tests (the tools must be there: make tools)
+	$(CARGO) test --workspace --locked
+
+image: ## build the demo image as an OCI layout
+	@$(PYTHON) deploy/demo/build-image.py deploy/demo/images/nginx.toml -o "$(DEMO_IMAGE)"
+
+bench: ## measure; prints tables, fails only on wrong results
+	$(CARGO) bench --workspace --locked
+
+corpus: ## the suites over outside charts: make corpus QUENCH_CHARTS=folder
+	@test -n "$(QUENCH_CHARTS)" || { echo "corpus: set QUENCH_CHARTS to a folder of charts" >&2; exit 2; }
+	QUENCH_CHARTS="$(QUENCH_CHARTS)" $(CARGO) test --workspace --locked corpus -- --nocapture
+
+clean-demo: ## remove what the demo left behind
+	rm -rf "$(DEMO)"

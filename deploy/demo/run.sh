@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# The demo: an average chart and an average image go in, a hardened package comes out. Called by `make demo`.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+demo="${DEMO:-$PWD/.quench/demo}"
+image="${DEMO_IMAGE:-$HOME/.cache/quench/demo/nginx}"
+target="${TARGET:-$PWD/target}"
+package="${demo}/demo.quench.tar"
+report="${demo}/report.html"
+
+say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+
+say "1/4 building quench"
+"${CARGO:-cargo}" build --release --locked --package quench-cli
+quench="${target}/release/quench"
+
+say "2/4 putting the image together from Debian packages"
+"${PYTHON:-python3}" deploy/demo/build-image.py deploy/demo/images/nginx.toml -o "${image}"
+
+say "3/4 quench harden"
+mkdir -p "${demo}"
+"${quench}" harden deploy/demo/chart \
+    --images-from "oci:${image}" \
+    --advisories deploy/demo/advisories \
+    --store "${demo}/store" \
+    -o "${package}"
+
+say "4/4 the report"
+name="$("${quench}" ls --store "${demo}/store" --json | "${PYTHON:-python3}" -c '
+import json, sys
+packages = json.load(sys.stdin)
+packages = packages["packages"] if isinstance(packages, dict) else packages
+print(packages[0]["name"])')"
+"${quench}" report "${name}" --store "${demo}/store" -o "${report}"
+
+cat <<EOF
+
+package  ${package}
+report   ${report}
+store    ${demo}/store
+
+Look around:
+  ${quench} show ${name} --store ${demo}/store
+  ${quench} findings ${name} --store ${demo}/store
+  ${quench} chart ${name} --store ${demo}/store -o ${demo}/chart
+  ${QUENCH_TOOLS:-\$HOME/.cache/quench/tools}/bin/helm template demo ${demo}/chart
+EOF
