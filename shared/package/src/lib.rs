@@ -7,12 +7,18 @@
 
 mod attachment;
 pub mod engine;
+mod export;
 mod package;
+mod publish;
 mod request;
 mod submission;
+mod verify;
 
 pub use attachment::{Attachment, attachments, current_findings, replace_findings};
 pub use engine::{Context, Disposition, EngineError, Outcome, Progress, ProgressEvent, Work};
+pub use export::{export, export_file};
 pub use package::{ChartEntry, Package, PackageError, PackageImage, PackageParts};
+pub use publish::publish;
 pub use request::Request;
 pub use submission::{ImageTable, Submission, SubmissionParts};
+pub use verify::{Verified, VerifyError, verify_file, verify_package};

@@ -113,21 +113,31 @@ impl Package {
         } = parts;
         images.sort_by(|a, b| a.reference.cmp(&b.reference));
         images.dedup_by(|a, b| a.reference == b.reference);
-        let bare = |descriptor: &Descriptor| Descriptor {
-            annotations: BTreeMap::new(),
-            ..descriptor.clone()
+        let chart = ChartEntry {
+            manifest: bare(&chart.manifest),
         };
-        let mut manifests = vec![bare(&chart.manifest).annotated(annotation::ROLE, role::CHART)];
+        let (request, lock) = (bare(&request), lock.as_ref().map(bare));
+        for image in &mut images {
+            image.descriptor = bare(&image.descriptor);
+        }
+        let mut manifests = vec![
+            chart
+                .manifest
+                .clone()
+                .annotated(annotation::ROLE, role::CHART),
+        ];
         manifests.extend(images.iter().map(|image| {
-            bare(&image.descriptor)
+            image
+                .descriptor
+                .clone()
                 .annotated(annotation::ROLE, role::IMAGE)
                 .annotated(annotation::REFERENCE, image.reference.to_string())
                 .annotated(annotation::ORIGINAL_DIGEST, image.original.to_string())
         }));
-        manifests.push(bare(&request).annotated(annotation::ROLE, role::REQUEST));
+        manifests.push(request.clone().annotated(annotation::ROLE, role::REQUEST));
         manifests.extend(
             lock.iter()
-                .map(|lock| bare(lock).annotated(annotation::ROLE, role::LOCK)),
+                .map(|lock| lock.clone().annotated(annotation::ROLE, role::LOCK)),
         );
         let mut index = Index::of(manifests);
         index.artifact_type = Some(media_type::PACKAGE.to_owned());
@@ -230,11 +240,11 @@ impl Package {
             match entry.annotation(annotation::ROLE) {
                 Some(role::CHART) => {
                     chart = Some(ChartEntry {
-                        manifest: entry.clone(),
+                        manifest: bare(entry),
                     });
                 }
-                Some(role::REQUEST) => request = Some(entry.clone()),
-                Some(role::LOCK) => lock = Some(entry.clone()),
+                Some(role::REQUEST) => request = Some(bare(entry)),
+                Some(role::LOCK) => lock = Some(bare(entry)),
                 Some(role::IMAGE) => images.push(image_entry(entry).map_err(malformed)?),
                 other => {
                     return Err(malformed(format!(
@@ -338,11 +348,18 @@ fn image_entry(entry: &Descriptor) -> Result<PackageImage, String> {
     let original = annotated(annotation::ORIGINAL_DIGEST)?
         .parse()
         .map_err(|e| format!("{e}"))?;
-    let mut descriptor = entry.clone();
-    descriptor.annotations.clear();
     Ok(PackageImage {
         reference,
         original,
-        descriptor,
+        descriptor: bare(entry),
     })
+}
+
+/// A descriptor without annotations: inside a revision they say what an entry is, outside they would make
+/// the same content look different.
+fn bare(descriptor: &Descriptor) -> Descriptor {
+    Descriptor {
+        annotations: BTreeMap::new(),
+        ..descriptor.clone()
+    }
 }
