@@ -21,5 +21,6 @@ mod writer;
 pub use directory::DirectoryStore;
 pub use error::StoreError;
 pub use ref_name::{RefName, RefNameError};
+pub use registry_access::{Credentials, RegistryAccess, RegistryConfig};
 pub use store::{MANIFEST_LIMIT, Store};
 pub use writer::BlobWriter;
