@@ -16,8 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::attachment::{current_findings, replace_findings};
-use crate::request::DOCUMENT_LIMIT;
-use crate::{Package, PackageError};
+use crate::{Package, PackageError, Request};
 
 /// What an engine works with.
 #[derive(Debug, Clone)]
@@ -258,7 +257,7 @@ impl Work<'_> {
         let Some(layer) = manifest.layers.first() else {
             return Ok(None);
         };
-        let stored: StoredOutcome = store.read_json(layer, DOCUMENT_LIMIT).await?;
+        let stored: StoredOutcome = store.read_json(layer, Request::DOCUMENT_LIMIT).await?;
         if !store.contains(&stored.revision).await? {
             return Ok(None);
         }

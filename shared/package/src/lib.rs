@@ -6,6 +6,7 @@
 //! [`engine`].
 
 mod attachment;
+mod closure;
 pub mod engine;
 mod export;
 mod package;
@@ -15,6 +16,7 @@ mod submission;
 mod verify;
 
 pub use attachment::{Attachment, attachments, current_findings, replace_findings};
+pub use closure::closure;
 pub use engine::{Context, Disposition, EngineError, Outcome, Progress, ProgressEvent, Work};
 pub use export::{export, export_file};
 pub use package::{ChartEntry, Package, PackageError, PackageImage, PackageParts};

@@ -4,9 +4,6 @@ use quench_content::artefact::Manifest;
 use quench_content::{Store, StoreError};
 use quench_model::{Descriptor, FactsFile, Policy, Target, media_type};
 
-/// Most bytes of a values file, policy or target.
-pub const DOCUMENT_LIMIT: u64 = 16 << 20;
-
 /// The demands a package was submitted with.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Request {
@@ -21,6 +18,9 @@ pub struct Request {
 }
 
 impl Request {
+    /// Most bytes of a values file, policy, target or other document of a request.
+    pub const DOCUMENT_LIMIT: u64 = 16 << 20;
+
     /// Stores the request as an artefact.
     ///
     /// # Errors
@@ -57,16 +57,16 @@ impl Request {
                 media_type::VALUES => {
                     request
                         .values
-                        .push(store.read(layer, DOCUMENT_LIMIT).await?);
+                        .push(store.read(layer, Self::DOCUMENT_LIMIT).await?);
                 }
                 media_type::POLICY => {
-                    request.policy = store.read_json(layer, DOCUMENT_LIMIT).await?;
+                    request.policy = store.read_json(layer, Self::DOCUMENT_LIMIT).await?;
                 }
                 media_type::TARGET => {
-                    request.target = store.read_json(layer, DOCUMENT_LIMIT).await?;
+                    request.target = store.read_json(layer, Self::DOCUMENT_LIMIT).await?;
                 }
                 media_type::FACTS => {
-                    request.facts = Some(store.read_json(layer, DOCUMENT_LIMIT).await?);
+                    request.facts = Some(store.read_json(layer, Self::DOCUMENT_LIMIT).await?);
                 }
                 _ => {}
             }

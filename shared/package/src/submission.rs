@@ -8,7 +8,6 @@ use quench_model::{Descriptor, media_type};
 use serde::{Deserialize, Serialize};
 
 use crate::Request;
-use crate::request::DOCUMENT_LIMIT;
 
 /// Images given beside a chart: reference to manifest or index. The content is in the store.
 ///
@@ -78,7 +77,7 @@ impl Submission {
             .ok_or_else(|| malformed("it holds no chart"))?
             .clone();
         let images = match find(media_type::IMAGE_TABLE) {
-            Some(layer) => store.read_json(layer, DOCUMENT_LIMIT).await?,
+            Some(layer) => store.read_json(layer, Request::DOCUMENT_LIMIT).await?,
             None => ImageTable::default(),
         };
         let request = Request::from_layers(store, &manifest.layers).await?;
