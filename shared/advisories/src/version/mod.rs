@@ -1,4 +1,17 @@
 //! Version orders, one for each way of numbering software.
+//!
+//! A version is read once, into bytes that compare as the versions do. What holds for bytes holds for versions:
+//! the order is total, whatever text comes in.
+
+mod apk;
+mod composer;
+mod dpkg;
+mod key;
+mod maven;
+mod pep440;
+mod rpm;
+mod rubygems;
+mod semver;
 
 use std::fmt;
 
@@ -18,7 +31,7 @@ pub enum Order {
     SemVer,
     /// Python, PEP 440.
     Pep440,
-    /// Maven's `ComparableVersion`.
+    /// Maven.
     Maven,
     /// `Gem::Version`.
     RubyGems,
@@ -30,7 +43,7 @@ pub enum Order {
 
 /// Why a text is not a version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a {order:?} version: {reason}")]
+#[error("{text:?} is not a version that {order:?} order knows: {reason}")]
 pub struct VersionError {
     text: String,
     order: Order,
@@ -44,20 +57,39 @@ pub struct Version {
     key: Box<[u8]>,
 }
 
+/// Longest version that is read; the longest that was seen in any ecosystem has about 200 bytes.
+const MAX_LENGTH: usize = 1024;
+
 impl Version {
     /// Reads a version.
     pub fn parse(order: Order, text: &str) -> Result<Self, VersionError> {
-        if text.is_empty() {
-            return Err(VersionError {
-                text: text.to_owned(),
+        let key = if text.trim().is_empty() {
+            Err("it is empty")
+        } else if text.len() > MAX_LENGTH {
+            Err("it is longer than 1024 bytes")
+        } else if text.chars().any(char::is_control) {
+            Err("it holds control characters")
+        } else {
+            match order {
+                Order::Dpkg => dpkg::key(text),
+                Order::Apk => apk::key(text),
+                Order::Rpm => rpm::key(text),
+                Order::SemVer => semver::key(text),
+                Order::Pep440 => pep440::key(text),
+                Order::Maven => maven::key(text),
+                Order::RubyGems => rubygems::key(text),
+                Order::NuGet => semver::nuget_key(text),
+                Order::Composer => composer::key(text),
+            }
+        };
+        match key {
+            Ok(key) => Ok(Self { order, key }),
+            Err(reason) => Err(VersionError {
+                text: text.chars().take(100).collect(),
                 order,
-                reason: "it is empty",
-            });
+                reason,
+            }),
         }
-        Ok(Self {
-            order,
-            key: text.as_bytes().into(),
-        })
     }
 
     /// By which rules it was read.
