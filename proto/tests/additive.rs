@@ -198,6 +198,8 @@ fn golden_messages_still_mean_the_same() {
                 event_id: "ab".into(),
             }),
             run: run.encode_to_vec().into(),
+            revision_size: 1200,
+            input_size: 1100,
         },
     );
     golden(

@@ -1,0 +1,2 @@
+//! The admin step of a fleet.
+fn main() {}
