@@ -282,9 +282,10 @@ fn writable(
             .iter()
             .any(|(other, owned)| *owned && other.starts_with(&below));
         let own = found.contains_key(&path);
-        // A folder the user could not write to in the image either is of no use when the image has made it a
-        // place of its own further down.
-        if resolved.entry.is_folder() && (own || user.is_none() || !owned_below) {
+        // A folder the user could not write to in the image either is no great need: it is told when an empty
+        // one costs nothing and the image has not made itself a place further down.
+        let harmless = !owned_below && !has_content(&resolved.entry);
+        if resolved.entry.is_folder() && (own || user.is_none() || harmless) {
             found.entry(path).or_default();
         }
     }
