@@ -1,1 +1,21 @@
-//! TBD
+//! What a chart is: load it, vendor its dependencies, render it with helm, rewrite it so that it hardens
+//! itself.
+//!
+//! Start with [`Chart`]: a chart in memory, all of its subcharts unpacked, always valid. [`render::Helm`]
+//! turns one into [`render::Rendered`] documents, [`workload`] finds the pod specs and images in them,
+//! [`rewrite::rewrite`] makes a chart that passes whatever it renders through a template library, and
+//! [`compare`] tells whether two renders mean the same.
+//!
+//! [`yaml`] reads YAML exactly as Helm and Kubernetes do (YAML 1.1, resolved as go-yaml v2 resolves it), which
+//! is not how most Rust YAML crates read it: `mode: 0644` is 420 and `on: yes` is `{"true": true}`.
+//!
+//! A chart is untrusted input everywhere here: archives, links, aliases, render time and render output are bounded.
+
+pub mod chart;
+pub mod compare;
+pub mod render;
+pub mod rewrite;
+pub mod workload;
+pub mod yaml;
+
+pub use chart::{Chart, ChartError};

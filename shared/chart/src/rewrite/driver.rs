@@ -1,0 +1,73 @@
+//! The part of a template library that every library needs.
+//!
+//! [`library`] puts it together with definitions of the caller, which say what is to be done to one object. In those,
+//! the token [`TOKEN`] stands for the library's prefix (`quench.v1.<hash>`), and one definition must be there:
+//!
+//! ```text
+//! {{- define "@quench@.object" -}}
+//! {{- /* . is a map:
+//!       object    the object, as fromYaml reads it; changed in place with set and unset
+//!       root      the context of the chart the template belongs to: .Values, .Release, .Chart, …;
+//!                 use it through index and kindIs only, since a template may be included with any context
+//!       settings  what .Values.global.hardening holds; an empty map where it holds nothing
+//!       template  path of the template, for messages
+//!    What it prints is dropped. */ -}}
+//! {{- end -}}
+//! ```
+//!
+//! Numbers in `object` are `float64`: compare them through `int`. Values are whatever a chart renders: look at
+//! each with `kindIs` before going into it, since templates fail on the first wrong type.
+//!
+//! # What the driver does
+//! With `global.hardening.enabled` set to false (or `"false"`) it prints what the body printed, byte for byte. Else it
+//! splits that into documents where Helm does, reads each, calls `object` for it (for the members of a `List`, one
+//! by one), and prints it with `toYaml`. It fails, naming the template, on text that is not YAML, and on integers beyond 2⁵³, which
+//! templates cannot hold.
+
+use sha2::{Digest, Sha256};
+
+use super::Library;
+
+/// Stands for the library's prefix in definitions.
+pub const TOKEN: &str = "@quench@";
+
+/// What every prefix begins with.
+pub const NAMESPACE: &str = "quench.v";
+
+/// Version of the agreement between shims, driver and definitions.
+const VERSION: u32 = 1;
+
+/// The driver's definitions.
+const DRIVER: &str = include_str!("driver.tpl");
+
+/// A library that does to each object what the definitions say.
+///
+/// The prefix is made from the text, so that libraries of different text can stand in one release: a hardened chart can be
+/// a subchart of another.
+pub fn library(definitions: &str) -> Library {
+    let template = format!("{}\n{}\n", compact(DRIVER), definitions.trim());
+    let hash = hex(&Sha256::digest(template.as_bytes()));
+    let prefix = format!(
+        "{NAMESPACE}{VERSION}.{}",
+        hash.get(..12).unwrap_or_default()
+    );
+    Library {
+        text: template.replace(TOKEN, &prefix),
+        prefix,
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The driver without indentation and comments: it becomes part of each release's Secret, which may have 1 MiB in all.
+fn compact(text: &str) -> String {
+    text.lines()
+        .map(str::trim)
+        .filter(|line| {
+            !line.is_empty() && !(line.starts_with("{{- /*") && line.ends_with("*/ -}}"))
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
