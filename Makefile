@@ -52,7 +52,7 @@ deny-advisories: ## known vulnerabilities of dependencies; fetches the RustSec d
 	$(CARGO) deny --locked check advisories
 
 unit: ## all tests (the tools must be there: make tools)
-	$(CARGO) test --workspace --locked
+	QUENCH_REQUIRE_TOOLS=1 $(CARGO) test --workspace --locked
 
 image: ## build the demo image as an OCI layout
 	@$(PYTHON) deploy/demo/build-image.py deploy/demo/images/nginx.toml -o "$(DEMO_IMAGE)"

@@ -1,0 +1,8 @@
+//! All integration tests of Quench, in one binary: one link, and one place that knows which servers run.
+//!
+//! Each module holds one subject; what it needs of servers, tools and containers comes from the harness,
+//! `quench_it`.
+
+mod demo_image;
+mod engines;
+mod servers;
