@@ -8,6 +8,8 @@ image="${DEMO_IMAGE:-$HOME/.cache/quench/demo/nginx}"
 target="${TARGET:-$PWD/target}"
 package="${demo}/demo.quench.tar"
 report="${demo}/report.html"
+# A package has the name of its chart.
+name=demo-web
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
@@ -27,11 +29,6 @@ mkdir -p "${demo}"
     -o "${package}"
 
 say "4/4 the report"
-name="$("${quench}" ls --store "${demo}/store" --json | "${PYTHON:-python3}" -c '
-import json, sys
-packages = json.load(sys.stdin)
-packages = packages["packages"] if isinstance(packages, dict) else packages
-print(packages[0]["name"])')"
 "${quench}" report "${name}" --store "${demo}/store" -o "${report}"
 
 cat <<EOF
