@@ -5,4 +5,5 @@
 
 mod demo_image;
 mod engines;
+mod outside_charts;
 mod servers;
