@@ -12,6 +12,7 @@ mod export;
 mod package;
 mod publish;
 mod request;
+mod sarif;
 mod submission;
 mod verify;
 
@@ -22,5 +23,6 @@ pub use export::{export, export_file};
 pub use package::{ChartEntry, Package, PackageError, PackageImage, PackageParts};
 pub use publish::publish;
 pub use request::Request;
+pub use sarif::sarif;
 pub use submission::{ImageTable, Submission, SubmissionParts};
 pub use verify::{Verified, VerifyError, verify_file, verify_package};
