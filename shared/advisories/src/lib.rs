@@ -8,13 +8,15 @@
 //! Three answers are kept apart everywhere: a component matches, a component does not match, and the epoch cannot
 //! tell ([`Unchecked`]). The third is never reported as the second.
 //!
-//! Everything here is synchronous and may read files: call it from a blocking thread.
+//! Which epoch a content store works with is kept by [`in_force`]. Everything else is synchronous and may read files:
+//! call it from a blocking thread.
 
 mod component;
 mod cvss;
 mod ecosystem;
 mod epoch;
 mod error;
+pub mod in_force;
 mod osv;
 mod reverse;
 mod version;

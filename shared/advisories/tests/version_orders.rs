@@ -1,5 +1,13 @@
 //! Version orders against the published comparisons of each ecosystem, and against the laws of an order.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
 use std::cmp::Ordering;
 use std::path::PathBuf;
 

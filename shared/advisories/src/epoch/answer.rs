@@ -47,6 +47,8 @@ pub enum UncheckedReason {
     NotCovered(Ecosystem),
     /// Its version is not one its ecosystem could have.
     BadVersion(String),
+    /// An advisory of its package names versions that cannot be read.
+    UnreadableAdvisory(String),
     /// How its ecosystem orders versions is not known, and ranges of it exist.
     UnknownOrder(Ecosystem),
 }
@@ -61,6 +63,9 @@ impl fmt::Display for UncheckedReason {
                 write!(f, "the advisories in use do not cover {ecosystem}")
             }
             Self::BadVersion(error) => f.write_str(error),
+            Self::UnreadableAdvisory(id) => {
+                write!(f, "{id} names versions of it that cannot be read")
+            }
             Self::UnknownOrder(ecosystem) => {
                 write!(f, "how {ecosystem} orders versions is not known")
             }

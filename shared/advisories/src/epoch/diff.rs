@@ -1,10 +1,13 @@
 //! Which advisories changed between two epochs.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Component, Ecosystem};
+use super::record::Record;
+use super::store::Store;
+use crate::{Component, Ecosystem, Error};
 
 /// What advisories name: a package of an ecosystem, its name in the form it is looked up by.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -49,4 +52,67 @@ pub struct AdvisoryChange {
     pub kind: ChangeKind,
     /// Packages it named before or names now: the only ones whose state can have changed by it.
     pub packages: BTreeSet<PackageKey>,
+}
+
+/// Walks both epochs' ids side by side.
+pub(super) fn diff(old: &Store, new: &Store) -> Result<Vec<AdvisoryChange>, Error> {
+    let (old_reader, new_reader) = (old.reader()?, new.reader()?);
+    let mut before = old.decisive()?.peekable();
+    let mut after = new.decisive()?.peekable();
+    let mut changes = Vec::new();
+    loop {
+        let order = match (before.peek(), after.peek()) {
+            (None, None) => return Ok(changes),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(Ok((a, _))), Some(Ok((b, _)))) => a.cmp(b),
+            // The error comes out below.
+            (Some(Err(_)), _) => Ordering::Less,
+            (_, Some(Err(_))) => Ordering::Greater,
+        };
+        let was = if order.is_le() {
+            before.next().transpose()?
+        } else {
+            None
+        };
+        let is = if order.is_ge() {
+            after.next().transpose()?
+        } else {
+            None
+        };
+        let (Some((id, _)), same) = (was.as_ref().or(is.as_ref()), was == is) else {
+            continue;
+        };
+        if same {
+            continue;
+        }
+        let was = match &was {
+            Some((id, _)) => old_reader.record(id)?,
+            None => None,
+        };
+        let is = match &is {
+            Some((id, _)) => new_reader.record(id)?,
+            None => None,
+        };
+        let live = |record: &Option<Record>| record.as_ref().is_some_and(|r| !r.withdrawn);
+        let kind = match (live(&was), live(&is)) {
+            (false, true) => ChangeKind::Added,
+            (true, true) => ChangeKind::Changed,
+            (true, false) if is.is_some() => ChangeKind::Withdrawn,
+            (true, false) => ChangeKind::Removed,
+            // It said nothing before and says nothing now.
+            (false, false) => continue,
+        };
+        let packages = was
+            .iter()
+            .chain(&is)
+            .flat_map(|record| &record.affected)
+            .map(|affected| affected.package.clone())
+            .collect();
+        changes.push(AdvisoryChange {
+            id: id.clone(),
+            kind,
+            packages,
+        });
+    }
 }

@@ -1,0 +1,105 @@
+//! Which epoch is in force, kept in the content store so that everyone who works on it agrees.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use quench_content::artefact::Manifest;
+use quench_content::{RefName, Store, StoreError};
+use quench_model::{Descriptor, media_type};
+
+use crate::{Epoch, Error};
+
+/// Name that points to the epoch in force. A valid name, so parsing it cannot fail; `None` would only make
+/// everyone agree that no epoch is in force.
+fn name() -> Option<RefName> {
+    "epoch-in-force".parse().ok()
+}
+
+/// Why the epoch in force cannot be had or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum InForceError {
+    /// The epoch itself.
+    #[error(transparent)]
+    Epoch(#[from] Error),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The epoch in force, if one is. Its database is kept in the store's cache.
+///
+/// # Errors
+/// When the store fails or the stored epoch is damaged.
+pub async fn in_force(store: &Store) -> Result<Option<Arc<Epoch>>, InForceError> {
+    let Some(name) = name() else {
+        return Ok(None);
+    };
+    let Some(descriptor) = store.resolve(&name).await? else {
+        return Ok(None);
+    };
+    let manifest = store.manifest(&descriptor).await?;
+    let Some(layer) = manifest.layers.first() else {
+        return Ok(None);
+    };
+    let export = store.file(layer).await?;
+    let folder = folder(store);
+    let epoch = blocking(move || Epoch::open(&export, &folder)).await?;
+    Ok(Some(Arc::new(epoch)))
+}
+
+/// Stores an epoch and puts it in force.
+///
+/// # Errors
+/// When it cannot be written.
+pub async fn put_in_force(store: &Store, epoch: Arc<Epoch>) -> Result<Descriptor, InForceError> {
+    let mut writer = store.writer()?;
+    let staging = folder(store);
+    let file = tempfile::Builder::new()
+        .prefix("epoch-")
+        .tempfile_in(store.cache_dir())
+        .map_err(Error::io(&staging))?;
+    let path = file.path().to_owned();
+    blocking(move || epoch.export(&path)).await?;
+    let mut exported = std::fs::File::open(file.path()).map_err(Error::io(file.path()))?;
+    std::io::copy(&mut exported, &mut writer).map_err(Error::io(file.path()))?;
+    let layer = store.commit(writer, media_type::EPOCH).await?;
+    let manifest = Manifest::artefact(media_type::EPOCH, vec![layer]);
+    let descriptor = store.put_manifest(&manifest).await?;
+    if let Some(name) = name() {
+        store.tag(&name, &descriptor).await?;
+    }
+    Ok(descriptor)
+}
+
+/// Where a store keeps the databases of epochs.
+pub fn folder(store: &Store) -> std::path::PathBuf {
+    store.cache_dir().join("epochs")
+}
+
+/// Imports sources into an epoch kept in the store's cache.
+///
+/// # Errors
+/// As [`Epoch::build`].
+pub async fn import(
+    store: &Store,
+    sources: &[impl AsRef<Path>],
+) -> Result<(Arc<Epoch>, crate::ImportReport), InForceError> {
+    let folder = folder(store);
+    let sources: Vec<_> = sources.iter().map(|s| s.as_ref().to_owned()).collect();
+    let (epoch, report) = blocking(move || Epoch::build(&sources, &folder)).await?;
+    Ok((Arc::new(epoch), report))
+}
+
+/// Runs database work off the asynchronous threads. A panic in it goes on in the caller.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(error) => Err(Error::Io {
+            path: std::path::PathBuf::new(),
+            source: std::io::Error::other(error),
+        }),
+    }
+}
