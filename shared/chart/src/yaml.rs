@@ -6,6 +6,7 @@
 //! wins, and a merge key (`<<`) overrides what stands *before* it. [`parse`] does the same, into [`serde_json::Value`].
 
 mod compose;
+mod repair;
 mod resolve;
 mod split;
 mod write;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 use serde_json::{Map, Value};
 
+use super::repair::{MAX_REPAIRS, repair};
 use super::resolve::{self, ScalarTag};
 use super::{MAX_BYTES, MAX_COPIED_BYTES, MAX_COPIED_NODES, MAX_DEPTH, YamlError};
 
@@ -65,6 +66,30 @@ pub(super) fn first_document(text: &str) -> Result<Value, YamlError> {
             format!("is larger than {MAX_BYTES} bytes"),
         ));
     }
+    let mut repaired: Option<String> = None;
+    for _ in 0..MAX_REPAIRS {
+        match compose(repaired.as_deref().unwrap_or(text)) {
+            Err(Stop::Syntax(error)) => match repair(repaired.as_deref().unwrap_or(text), &error) {
+                Some(text) => repaired = Some(text),
+                None => return Err(scan_error(&error)),
+            },
+            Err(Stop::Meaning(error)) => return Err(error),
+            Ok(value) => return Ok(value),
+        }
+    }
+    Err(YamlError::new(
+        0,
+        "is full of syntax that YAML 1.2 does not have",
+    ))
+}
+
+/// Why composing ended.
+enum Stop {
+    Syntax(ScanError),
+    Meaning(YamlError),
+}
+
+fn compose(text: &str) -> Result<Value, Stop> {
     let mut parser = Parser::new(StrInput::new(text));
     let mut composer = Composer {
         stack: Vec::new(),
@@ -73,10 +98,10 @@ pub(super) fn first_document(text: &str) -> Result<Value, YamlError> {
         done: None,
     };
     while let Some(event) = parser.next_event() {
-        let (event, span) = event.map_err(|error| scan_error(&error))?;
+        let (event, span) = event.map_err(Stop::Syntax)?;
         match event {
             Event::DocumentEnd | Event::StreamEnd => break,
-            event => composer.event(event, span)?,
+            event => composer.event(event, span).map_err(Stop::Meaning)?,
         }
         // Go reads no further than the end of the first document's node, and neither do errors behind it count.
     }

@@ -98,9 +98,12 @@ fn is_block(text: &str) -> bool {
         && !text.lines().any(|line| line.ends_with([' ', '\t']) || line.starts_with('\t'))
 }
 
-/// Characters that YAML 1.1 takes for line breaks, and the byte order mark.
+/// Characters that YAML 1.1 takes for line breaks, the byte order mark, and what it does not take at all.
 fn is_line_break(c: char) -> bool {
-    matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}' | '\u{feff}')
+    matches!(
+        c,
+        '\u{85}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'
+    )
 }
 
 fn write_block(out: &mut String, text: &str, depth: usize) {
@@ -176,7 +179,7 @@ mod tests {
         });
         assert_eq!(
             to_string(&value),
-            "a: \"yes\"\nb:\n  empty: {}\n  list:\n  - 1\n  - a: []\n    x: y\n  - - \"n\"\nmode: \"0644\"\n\
+            "a: \"yes\"\nb:\n  empty: {}\n  list:\n  - 1\n  - a: []\n    x: \"y\"\n  - - \"n\"\nmode: \"0644\"\n\
              \"n\": null\nscript: |\n  #!/bin/sh\n  echo hi\n"
         );
     }

@@ -1,0 +1,12 @@
+//! Charts against real helm programs, real charts and hostile archives.
+//!
+//! Helm 4 is taken from `QUENCH_HELM` or `helm` on PATH, Helm 3 from `QUENCH_HELM3` or `helm3` on PATH; tests that find
+//! neither say so and pass. `QUENCH_CHARTS` names a folder of charts for the corpus tests.
+
+mod archive;
+mod corpus;
+mod folder;
+mod pitfalls;
+mod programs;
+mod rendering;
+mod yaml;
