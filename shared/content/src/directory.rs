@@ -210,6 +210,45 @@ impl DirectoryStore {
         self.persist(file, expected)
     }
 
+    /// Makes a file a blob if it is what `expected` says; the file itself stays as it is.
+    pub fn adopt(&self, path: &Path, expected: &Descriptor, place: &str) -> Result<(), StoreError> {
+        if self.contains(expected) {
+            return Ok(());
+        }
+        let mut writer = self.writer()?;
+        let file = File::open(path).map_err(StoreError::io("read", path))?;
+        // One byte more than expected tells a file that is too long without copying all of it.
+        let mut file = file.take(expected.size.saturating_add(1));
+        std::io::copy(
+            &mut file,
+            &mut std::io::BufWriter::with_capacity(1 << 18, &mut writer),
+        )
+        .map_err(StoreError::io("copy", path))?;
+        self.commit_expected(writer, expected, place)
+    }
+
+    /// Removes a blob's bytes, for a cache whose copy is damaged.
+    pub(crate) fn forget(&self, digest: &Digest) -> Result<(), StoreError> {
+        let path = self.blob_path(digest);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(StoreError::io("remove", path)(e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes a lock that other processes with the same folder respect; held until the file is dropped.
+    pub(crate) fn lock(&self, name: &str) -> Result<File, StoreError> {
+        let path = self.root.join(format!(".{name}.lock"));
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(StoreError::io("open", &path))?;
+        file.lock().map_err(StoreError::io("lock", &path))?;
+        Ok(file)
+    }
+
     fn persist(&self, file: NamedTempFile, descriptor: &Descriptor) -> Result<(), StoreError> {
         if self.contains(descriptor) {
             return Ok(());

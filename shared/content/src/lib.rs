@@ -14,13 +14,15 @@ pub mod artefact;
 mod directory;
 mod error;
 mod ref_name;
-mod registry_access;
+pub mod registry;
 mod store;
 mod writer;
 
 pub use directory::DirectoryStore;
 pub use error::StoreError;
 pub use ref_name::{RefName, RefNameError};
-pub use registry_access::{Credentials, RegistryAccess, RegistryConfig};
+pub use registry::{
+    Credentials, RegistryAccess, RegistryClient, RegistryConfig, RegistryStore, Repository,
+};
 pub use store::{MANIFEST_LIMIT, Store};
 pub use writer::BlobWriter;

@@ -34,6 +34,15 @@ impl RefName {
         Self(format!("sha256-{}", subject.hex()))
     }
 
+    /// Points to one of a manifest's referrers. No other referrer has this name, so it cannot be lost to
+    /// another writer the way an entry of [`RefName::referrers`] can. Half of the referrer's digest (128
+    /// bits) is what a tag has room for.
+    pub fn referrer(subject: &Digest, referrer: &Digest) -> Self {
+        let mut short = referrer.hex();
+        short.truncate(32);
+        Self(format!("sha256-{}.{short}", subject.hex()))
+    }
+
     /// Points to the current findings of a revision, which change with every advisory epoch.
     pub fn findings(revision: &Digest) -> Self {
         Self(format!("findings-{}", revision.hex()))

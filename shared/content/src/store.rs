@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::artefact::{EMPTY_CONFIG, Index, Manifest};
-use crate::{BlobWriter, DirectoryStore, RefName, StoreError};
+use crate::{BlobWriter, DirectoryStore, RefName, RegistryStore, StoreError};
 
 /// Most bytes of a manifest or index: what registries accept at least (distribution-spec 1.1, "Pushing
 /// Manifests": 4 MiB).
@@ -19,6 +19,8 @@ pub const MANIFEST_LIMIT: u64 = 4 << 20;
 pub enum Store {
     /// A folder on this machine.
     Directory(DirectoryStore),
+    /// A repository of a registry, with a folder on this machine as its cache.
+    Registry(RegistryStore),
 }
 
 impl Store {
@@ -29,6 +31,29 @@ impl Store {
     pub async fn contains(&self, descriptor: &Descriptor) -> Result<bool, StoreError> {
         match self {
             Self::Directory(store) => Ok(store.contains(descriptor)),
+            Self::Registry(store) => store.contains(descriptor).await,
+        }
+    }
+
+    /// Brings content that lies on this machine into the store, unless it is there. `path` is read through once and
+    /// verified; `place` names it for errors.
+    ///
+    /// # Errors
+    /// Another digest or size than the descriptor says, or as [`Store::commit`].
+    pub async fn adopt(
+        &self,
+        path: &std::path::Path,
+        descriptor: &Descriptor,
+        place: &str,
+    ) -> Result<(), StoreError> {
+        if !self.local().contains(descriptor) {
+            let (local, path) = (self.local().clone(), path.to_owned());
+            let (wanted, place) = (descriptor.clone(), place.to_owned());
+            blocking(move || local.adopt(&path, &wanted, &place)).await?;
+        }
+        match self {
+            Self::Directory(_) => Ok(()),
+            Self::Registry(store) => store.push(descriptor).await,
         }
     }
 
@@ -39,6 +64,7 @@ impl Store {
     pub async fn read(&self, descriptor: &Descriptor, limit: u64) -> Result<Vec<u8>, StoreError> {
         match self {
             Self::Directory(store) => store.read(descriptor, limit),
+            Self::Registry(store) => store.read(descriptor, limit).await,
         }
     }
 
@@ -85,6 +111,10 @@ impl Store {
                 Ok(store.blob_path(&descriptor.digest))
             }
             Self::Directory(store) => Err(StoreError::not_found(descriptor, store.place())),
+            Self::Registry(store) => {
+                store.fetch(descriptor).await?;
+                Ok(store.local().blob_path(&descriptor.digest))
+            }
         }
     }
 
@@ -95,8 +125,11 @@ impl Store {
     pub async fn verify(&self, descriptor: &Descriptor) -> Result<(), StoreError> {
         let local = self.local().clone();
         let descriptor = descriptor.clone();
-        if !matches!(self, Self::Directory(_)) {
-            self.file(&descriptor).await?;
+        if let Self::Registry(store) = self {
+            if !store.contains(&descriptor).await? {
+                return Err(StoreError::not_found(&descriptor, store.place()));
+            }
+            store.fetch(&descriptor).await?;
         }
         blocking(move || local.verify(&descriptor)).await
     }
@@ -171,6 +204,10 @@ impl Store {
         let descriptor = blocking(move || local.commit(writer, &media_type)).await?;
         match self {
             Self::Directory(_) => Ok(descriptor),
+            Self::Registry(store) => {
+                store.push(&descriptor).await?;
+                Ok(descriptor)
+            }
         }
     }
 
@@ -190,6 +227,7 @@ impl Store {
         blocking(move || local.commit_expected(writer, &wanted, &place)).await?;
         match self {
             Self::Directory(_) => Ok(()),
+            Self::Registry(store) => store.push(expected).await,
         }
     }
 
@@ -200,6 +238,7 @@ impl Store {
     pub async fn tag(&self, name: &RefName, descriptor: &Descriptor) -> Result<(), StoreError> {
         match self {
             Self::Directory(store) => store.tag(name, descriptor),
+            Self::Registry(store) => store.tag(name, descriptor).await,
         }
     }
 
@@ -210,6 +249,7 @@ impl Store {
     pub async fn resolve(&self, name: &RefName) -> Result<Option<Descriptor>, StoreError> {
         match self {
             Self::Directory(store) => store.resolve(name),
+            Self::Registry(store) => store.resolve(name).await,
         }
     }
 
@@ -225,6 +265,7 @@ impl Store {
                 .map(|(name, _)| name)
                 .filter(|name| name.as_str().starts_with(prefix))
                 .collect()),
+            Self::Registry(store) => store.names(prefix).await,
         }
     }
 
@@ -244,6 +285,7 @@ impl Store {
         descriptor.annotations.clone_from(&manifest.annotations);
         match self {
             Self::Directory(store) => store.add_referrer(&subject.digest, &descriptor)?,
+            Self::Registry(store) => store.add_referrer(&subject.digest, &descriptor).await?,
         }
         Ok(descriptor)
     }
@@ -259,6 +301,7 @@ impl Store {
     ) -> Result<Vec<Descriptor>, StoreError> {
         let mut found = match self {
             Self::Directory(store) => store.referrers(subject)?,
+            Self::Registry(store) => store.referrers(subject).await?,
         };
         found.retain(|d| artifact_type.is_none() || d.artifact_type.as_deref() == artifact_type);
         Ok(found)
@@ -268,6 +311,7 @@ impl Store {
     pub fn place(&self) -> String {
         match self {
             Self::Directory(store) => store.place(),
+            Self::Registry(store) => store.place(),
         }
     }
 
@@ -275,12 +319,13 @@ impl Store {
     fn local(&self) -> &DirectoryStore {
         match self {
             Self::Directory(store) => store,
+            Self::Registry(store) => store.local(),
         }
     }
 }
 
 /// Runs file work off the asynchronous threads. A panic in it goes on in the caller.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     match tokio::task::spawn_blocking(work).await {

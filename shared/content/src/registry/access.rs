@@ -1,16 +1,21 @@
 //! How registries are reached.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// How registries are reached: which of them without TLS, whom to trust, and whose credentials to use.
 #[derive(Debug, Clone, Default)]
 pub struct RegistryAccess {
-    /// Hosts (`host[:port]`) that are spoken to over plain HTTP. Loopback hosts always may be.
+    /// Hosts (`host[:port]`) that are spoken to over plain HTTP. Loopback hosts need not be listed unless
+    /// `ca_file` is given.
     pub insecure: Vec<String>,
     /// File with certificates (PEM) of authorities trusted beside the system's.
     pub ca_file: Option<PathBuf>,
     /// Where credentials come from.
     pub credentials: Credentials,
+    /// How long a registry may go without taking or giving a byte before the call is given up and
+    /// tried again; one minute when not said.
+    pub stall: Option<Duration>,
 }
 
 /// Where credentials for a registry come from.

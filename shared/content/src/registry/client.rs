@@ -1,0 +1,504 @@
+//! One call to a registry: where it goes, how it is tried again, and what counts as an answer.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::{Method, Response, StatusCode, Url};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use tokio::sync::Mutex;
+
+use super::access::RegistryAccess;
+use super::auth::{Scope, Tokens};
+use super::reach::{Reach, WithinReach};
+use super::repository::Repository;
+use crate::StoreError;
+
+/// Tries per call; with the waits between them a registry has about half a minute to come back.
+const ATTEMPTS: u32 = 6;
+/// Longest wait between two tries, asked for or computed. A registry that asks for more gets its wait from
+/// whoever runs the job, not from a sleeping worker.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+const STALL: Duration = Duration::from_secs(60);
+const MOST_REDIRECTS: usize = 5;
+/// Most bytes of an error's body that are read for its message.
+const ERROR_LIMIT: usize = 16 << 10;
+
+/// Speaks to registries. Cheap to clone; connections and tokens are shared by the clones.
+#[derive(Clone)]
+pub struct RegistryClient(Arc<Inner>);
+
+struct Inner {
+    access: RegistryAccess,
+    tls: rustls::ClientConfig,
+    http: reqwest::Client,
+    hosts: Mutex<HashMap<String, Arc<RegistryHost>>>,
+}
+
+impl std::fmt::Debug for RegistryClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("RegistryClient")
+            .field(&self.0.access)
+            .finish()
+    }
+}
+
+/// A registry and what is known of it.
+pub(super) struct RegistryHost {
+    /// As references name it.
+    pub(super) name: String,
+    /// Where its API is.
+    pub(super) base: Url,
+    reach: Reach,
+    /// For addresses the registry sends us to.
+    guarded: reqwest::Client,
+    pub(super) tokens: Tokens,
+}
+
+/// A call to a registry.
+pub(super) struct Call<'a> {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    /// A file to send.
+    pub(super) file: Option<&'a Path>,
+    /// Bytes to send.
+    pub(super) bytes: Option<&'a [u8]>,
+    /// What is done, for messages.
+    pub(super) action: &'static str,
+    /// With what, for messages.
+    pub(super) subject: String,
+}
+
+impl Call<'_> {
+    pub(super) fn new(method: Method, url: Url, action: &'static str, subject: &str) -> Self {
+        Self {
+            method,
+            url,
+            headers: HeaderMap::new(),
+            file: None,
+            bytes: None,
+            action,
+            subject: subject.to_owned(),
+        }
+    }
+
+    pub(super) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.append(name, value);
+        self
+    }
+}
+
+/// Why a try failed.
+pub(super) enum Failure {
+    /// The next try may go better.
+    Passing(String, Option<Duration>),
+    /// It will not.
+    Lasting(String),
+}
+
+impl RegistryClient {
+    /// A client.
+    ///
+    /// # Errors
+    /// When the file of authorities cannot be read.
+    pub fn new(access: RegistryAccess) -> Result<Self, StoreError> {
+        let tls = tls_config(access.ca_file.as_deref())?;
+        let http = http_client(&tls, None)?;
+        Ok(Self(Arc::new(Inner {
+            access,
+            tls,
+            http,
+            hosts: Mutex::default(),
+        })))
+    }
+
+    /// A repository of a registry; nothing is asked yet.
+    pub fn repository(&self, registry: &str, repository: &str) -> Repository {
+        Repository::new(self.clone(), registry, repository)
+    }
+
+    pub(super) fn access(&self) -> &RegistryAccess {
+        &self.0.access
+    }
+
+    pub(super) fn stall(&self) -> Duration {
+        self.0.access.stall.unwrap_or(STALL)
+    }
+
+    pub(super) async fn host(&self, name: &str) -> Result<Arc<RegistryHost>, StoreError> {
+        let mut hosts = self.0.hosts.lock().await;
+        if let Some(host) = hosts.get(name) {
+            return Ok(host.clone());
+        }
+        let base = self.base_url(name)?;
+        let reach = Reach::of_registry(&base).await;
+        let host = Arc::new(RegistryHost {
+            name: name.to_owned(),
+            guarded: http_client(&self.0.tls, Some(reach))?,
+            base,
+            reach,
+            tokens: Tokens::default(),
+        });
+        hosts.insert(name.to_owned(), host.clone());
+        Ok(host)
+    }
+
+    fn base_url(&self, name: &str) -> Result<Url, StoreError> {
+        // Docker's registry answers under another name than its references have.
+        let api = match name {
+            "docker.io" => "registry-1.docker.io",
+            name => name,
+        };
+        let parse = |scheme: &str| {
+            Url::parse(&format!("{scheme}://{api}/v2/")).map_err(|e| StoreError::Malformed {
+                what: format!("registry {name:?}"),
+                reason: format!("{e}; use host[:port]"),
+            })
+        };
+        let url = parse("https")?;
+        let loopback = match url.host() {
+            Some(url::Host::Domain(name)) => name == "localhost",
+            Some(url::Host::Ipv4(address)) => address.is_loopback(),
+            Some(url::Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        };
+        let listed = self.0.access.insecure.iter().any(|host| host == name);
+        if listed || (loopback && self.0.access.ca_file.is_none()) {
+            parse("http")
+        } else {
+            Ok(url)
+        }
+    }
+
+    /// Makes a call until there is an answer that trying again would not change. Status codes of 429 and
+    /// from 500 on never come back as an answer.
+    pub(super) async fn call(
+        &self,
+        host: &RegistryHost,
+        scope: &Scope,
+        call: &Call<'_>,
+    ) -> Result<Response, StoreError> {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            match self.once(host, scope, call).await {
+                Ok(response) => return Ok(response),
+                Err(failure) => self.back_off(host, call, failure, attempt).await?,
+            }
+        }
+    }
+
+    /// Waits before the next try, or gives the error if there is to be none.
+    pub(super) async fn back_off(
+        &self,
+        host: &RegistryHost,
+        call: &Call<'_>,
+        failure: Failure,
+        attempt: u32,
+    ) -> Result<(), StoreError> {
+        let (reason, asked) = match failure {
+            Failure::Passing(reason, asked) => (reason, asked),
+            Failure::Lasting(reason) => return Err(host.error(call, reason, None)),
+        };
+        let wait = asked.unwrap_or_else(|| jittered(attempt));
+        if attempt >= ATTEMPTS || wait > LONGEST_WAIT {
+            let reason = format!("{reason} (tried {attempt} times)");
+            return Err(host.error(call, reason, Some(wait)));
+        }
+        tracing::debug!(
+            registry = host.name,
+            action = call.action,
+            subject = call.subject,
+            attempt,
+            ?wait,
+            reason,
+            "trying a registry again"
+        );
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+
+    /// Makes a call once: authenticates where asked to, follows redirects, tells passing failures from answers.
+    pub(super) async fn once(
+        &self,
+        host: &RegistryHost,
+        scope: &Scope,
+        call: &Call<'_>,
+    ) -> Result<Response, Failure> {
+        let authorization = host.tokens.get(scope);
+        let mut response = self.follow(host, call, authorization.as_ref()).await?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            let fresh = self.authenticate(host, scope, response.headers()).await?;
+            if let Some(fresh) = fresh {
+                response = self.follow(host, call, Some(&fresh)).await?;
+            } else {
+                return Err(Failure::Lasting(format!(
+                    "401 Unauthorized and there are no credentials for {}; log in to it (docker login) or name \
+                     a credentials file",
+                    host.name
+                )));
+            }
+        }
+        let status = response.status();
+        if status == StatusCode::TOO_MANY_REQUESTS
+            || status == StatusCode::REQUEST_TIMEOUT
+            || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED)
+        {
+            let after = retry_after(response.headers());
+            let reason = describe(response, self.stall()).await;
+            return Err(Failure::Passing(reason, after));
+        }
+        Ok(response)
+    }
+
+    async fn follow(
+        &self,
+        host: &RegistryHost,
+        call: &Call<'_>,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Response, Failure> {
+        let mut url = call.url.clone();
+        for _ in 0..=MOST_REDIRECTS {
+            let response = self.send(host, call, &url, authorization).await?;
+            let followed = matches!(call.method, Method::GET | Method::HEAD)
+                && response.status().is_redirection();
+            let Some(location) = response.headers().get(LOCATION).filter(|_| followed) else {
+                return Ok(response);
+            };
+            url = location
+                .to_str()
+                .ok()
+                .and_then(|text| url.join(text).ok())
+                .ok_or_else(|| Failure::Lasting("it redirects to what is no URL".to_owned()))?;
+        }
+        Err(Failure::Lasting(format!(
+            "it redirects more than {MOST_REDIRECTS} times"
+        )))
+    }
+
+    /// Sends one request, to the registry or to where the registry said.
+    pub(super) async fn send(
+        &self,
+        host: &RegistryHost,
+        call: &Call<'_>,
+        url: &Url,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Response, Failure> {
+        let at_home = url.origin() == host.base.origin();
+        let client = if at_home {
+            &self.0.http
+        } else {
+            host.check_reach(url).await?;
+            &host.guarded
+        };
+        let mut request = client
+            .request(call.method.clone(), url.clone())
+            .headers(call.headers.clone());
+        // Another host has its own permissions in the URL; the registry's are none of its business.
+        if let Some(authorization) = authorization.filter(|_| at_home) {
+            request = request.header(AUTHORIZATION, authorization.clone());
+        }
+        let sent = Arc::new(AtomicU64::new(0));
+        if let Some(path) = call.file {
+            let (length, body) = super::upload::body(path, sent.clone())
+                .map_err(|e| Failure::Lasting(format!("cannot read {}: {e}", path.display())))?;
+            request = request
+                .header(reqwest::header::CONTENT_LENGTH, length)
+                .body(body);
+        } else if let Some(bytes) = call.bytes {
+            request = request.body(bytes.to_vec());
+        }
+        let mut answer = std::pin::pin!(request.send());
+        let mut seen = 0;
+        loop {
+            match tokio::time::timeout(self.stall(), answer.as_mut()).await {
+                Ok(Ok(response)) => return Ok(response),
+                Ok(Err(error)) => return Err(connection_failure(&error)),
+                Err(_) => {
+                    let now = sent.load(Ordering::Relaxed);
+                    if now == seen {
+                        return Err(Failure::Passing(
+                            format!("no byte for {} s", self.stall().as_secs_f32()),
+                            None,
+                        ));
+                    }
+                    seen = now;
+                }
+            }
+        }
+    }
+}
+
+impl RegistryHost {
+    /// Whether the registry may send us to `url`.
+    pub(super) async fn check_reach(&self, url: &Url) -> Result<(), Failure> {
+        let place = url.host_str().unwrap_or_default();
+        let scheme_fits = url.scheme() == "https" || url.scheme() == self.base.scheme();
+        if !scheme_fits {
+            return Err(Failure::Lasting(format!(
+                "it sends us to {place} over {}, which is refused",
+                url.scheme()
+            )));
+        }
+        match self.reach.forbids(url).await {
+            Some(address) => Err(Failure::Lasting(format!(
+                "it sends us to {place} ({address}), farther into the network than it lies itself, which is \
+                 refused"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn error(
+        &self,
+        call: &Call<'_>,
+        reason: String,
+        retry_after: Option<Duration>,
+    ) -> StoreError {
+        StoreError::Registry {
+            registry: self.name.clone(),
+            action: call.action,
+            subject: call.subject.clone(),
+            reason,
+            retry_after,
+        }
+    }
+
+    /// The error for an answer that is none we can use.
+    pub(super) async fn refused(
+        &self,
+        call: &Call<'_>,
+        response: Response,
+        stall: Duration,
+    ) -> StoreError {
+        let reason = describe(response, stall).await;
+        self.error(call, reason, None)
+    }
+}
+
+/// A failed connection, without the URL: it may hold a signature that is a secret.
+pub(super) fn connection_failure(error: &reqwest::Error) -> Failure {
+    let mut reason = String::new();
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        // The innermost error is the one that says something.
+        reason = inner.to_string();
+        source = inner.source();
+    }
+    if reason.is_empty() {
+        reason = if error.is_timeout() {
+            "timed out".to_owned()
+        } else {
+            "the connection failed".to_owned()
+        };
+    }
+    Failure::Passing(reason, None)
+}
+
+fn jittered(attempt: u32) -> Duration {
+    let ceiling = Duration::from_millis(250)
+        .saturating_mul(1 << attempt.min(6))
+        .min(LONGEST_WAIT / 2);
+    ceiling.mul_f64(0.5 + fastrand::f64() / 2.0)
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    // Given as a date it depends on two clocks; the computed wait serves as well.
+    let seconds = headers
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// What an answer says went wrong: its status and the registry's own words, shortened.
+pub(super) async fn describe(mut response: Response, stall: Duration) -> String {
+    let status = response.status();
+    let mut body = Vec::new();
+    while body.len() < ERROR_LIMIT {
+        match tokio::time::timeout(stall, response.chunk()).await {
+            Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
+            _ => break,
+        }
+    }
+    body.truncate(ERROR_LIMIT);
+    let said = serde_json::from_slice::<serde_json::Value>(&body)
+        .ok()
+        .and_then(|value| {
+            let first = value.get("errors")?.get(0)?;
+            let text = |key: &str| first.get(key).and_then(|v| v.as_str()).unwrap_or_default();
+            Some(format!("{} {}", text("code"), text("message")))
+        });
+    let said: String = said
+        .as_deref()
+        .map(str::trim)
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(200)
+        .collect();
+    if said.is_empty() {
+        status.to_string()
+    } else {
+        format!("{status}: {said}")
+    }
+}
+
+fn http_client(
+    tls: &rustls::ClientConfig,
+    reach: Option<Reach>,
+) -> Result<reqwest::Client, StoreError> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("quench/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tls_backend_preconfigured(tls.clone());
+    if let Some(reach) = reach {
+        builder = builder.dns_resolver(WithinReach::resolver(reach));
+    }
+    builder.build().map_err(|e| StoreError::Malformed {
+        what: "HTTP client configuration".to_owned(),
+        reason: e.to_string(),
+    })
+}
+
+fn tls_config(ca_file: Option<&Path>) -> Result<rustls::ClientConfig, StoreError> {
+    let mut roots = rustls::RootCertStore::empty();
+    // A machine without certificates of its own can still use a registry under `ca_file`.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(path) = ca_file {
+        let malformed = |reason: String| StoreError::Malformed {
+            what: format!("certificate file {}", path.display()),
+            reason,
+        };
+        let mut count = 0;
+        let pem = std::fs::read(path).map_err(StoreError::io("read", PathBuf::from(path)))?;
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
+            let certificate = certificate.map_err(|e| malformed(e.to_string()))?;
+            roots
+                .add(certificate)
+                .map_err(|e| malformed(e.to_string()))?;
+            count += 1;
+        }
+        if count == 0 {
+            return Err(malformed("it holds no PEM certificate".to_owned()));
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| StoreError::Malformed {
+            what: "TLS configuration".to_owned(),
+            reason: e.to_string(),
+        })?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}

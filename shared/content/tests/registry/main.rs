@@ -1,0 +1,13 @@
+//! The registry backend against a real registry, and against registries that misbehave.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod faults;
+mod server;
+mod store;
