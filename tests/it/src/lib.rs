@@ -12,6 +12,7 @@ pub mod container;
 pub mod nats;
 pub mod oci;
 pub mod pod;
+pub mod pod_security;
 pub mod process;
 pub mod registry;
 pub mod tools;

@@ -30,6 +30,12 @@ impl Objects {
             .args(options))?;
         let file = home.path().join("rendered.yaml");
         std::fs::write(&file, rendered)?;
+        Self::decode(kubectl, &file)
+    }
+
+    /// Has kubectl decode a file of manifests, or all files of a folder.
+    pub fn decode(kubectl: &Path, manifests: &Path) -> Result<Self> {
+        let home = tempfile::tempdir()?;
         // `patch --local` with nothing to change is kubectl's way to decode files without a cluster.
         let decoded = run(Command::new(kubectl)
             .env("HOME", home.path())
@@ -45,7 +51,7 @@ impl Objects {
                 "json",
                 "--filename",
             ])
-            .arg(&file))?;
+            .arg(manifests))?;
         let mut objects = Vec::new();
         for value in serde_json::Deserializer::from_slice(&decoded).into_iter::<Value>() {
             let value = value.context("kubectl printed no JSON")?;
@@ -90,99 +96,6 @@ impl Objects {
             .iter()
             .filter(move |object| object.get("kind").and_then(Value::as_str) == Some(kind))
     }
-}
-
-/// Why a pod template would be refused by the Pod Security Standard "restricted" (v1.36), in the words of the
-/// standard; empty when it passes. <https://kubernetes.io/docs/concepts/security/pod-security-standards/>
-pub fn restricted_violations(template: &Value) -> Vec<String> {
-    let mut violations = Vec::new();
-    let spec = template.get("spec").unwrap_or(&Value::Null);
-    let pod_context = spec.get("securityContext").unwrap_or(&Value::Null);
-    for name in ["hostNetwork", "hostPID", "hostIPC"] {
-        if spec.get(name).and_then(Value::as_bool) == Some(true) {
-            violations.push(format!("{name} is true"));
-        }
-    }
-    const VOLUMES: [&str; 8] = [
-        "configMap",
-        "csi",
-        "downwardAPI",
-        "emptyDir",
-        "ephemeral",
-        "persistentVolumeClaim",
-        "projected",
-        "secret",
-    ];
-    for volume in list(spec, "volumes") {
-        for key in volume
-            .as_object()
-            .into_iter()
-            .flat_map(|volume| volume.keys())
-        {
-            if key != "name" && !VOLUMES.contains(&key.as_str()) {
-                violations.push(format!("volume type {key}"));
-            }
-        }
-    }
-    let containers = ["initContainers", "containers", "ephemeralContainers"];
-    for container in containers.iter().flat_map(|name| list(spec, name)) {
-        let name = container.get("name").and_then(Value::as_str).unwrap_or("?");
-        let context = container.get("securityContext").unwrap_or(&Value::Null);
-        let own_or_pods = |key: &str| context.get(key).or_else(|| pod_context.get(key));
-        let mut refuse = |what: &str| violations.push(format!("container {name}: {what}"));
-        if context.get("privileged").and_then(Value::as_bool) == Some(true) {
-            refuse("privileged");
-        }
-        if context
-            .get("allowPrivilegeEscalation")
-            .and_then(Value::as_bool)
-            != Some(false)
-        {
-            refuse("allowPrivilegeEscalation is not false");
-        }
-        if own_or_pods("runAsNonRoot").and_then(Value::as_bool) != Some(true) {
-            refuse("runAsNonRoot is not true");
-        }
-        if own_or_pods("runAsUser").and_then(Value::as_u64) == Some(0) {
-            refuse("runAsUser is 0");
-        }
-        let capability = |which: &str| -> Vec<String> {
-            let pointer = format!("/capabilities/{which}");
-            let names = context.pointer(&pointer).and_then(Value::as_array);
-            names
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_str)
-                .map(str::to_owned)
-                .collect()
-        };
-        if !capability("drop").iter().any(|name| name == "ALL") {
-            refuse("capabilities.drop lacks ALL");
-        }
-        if capability("add")
-            .iter()
-            .any(|name| name != "NET_BIND_SERVICE")
-        {
-            refuse("capabilities.add holds more than NET_BIND_SERVICE");
-        }
-        let seccomp = own_or_pods("seccompProfile").and_then(|profile| profile.get("type"));
-        if !matches!(
-            seccomp.and_then(Value::as_str),
-            Some("RuntimeDefault" | "Localhost")
-        ) {
-            refuse("seccompProfile.type is neither RuntimeDefault nor Localhost");
-        }
-        for port in list(container, "ports") {
-            if port
-                .get("hostPort")
-                .and_then(Value::as_u64)
-                .is_some_and(|port| port != 0)
-            {
-                refuse("hostPort");
-            }
-        }
-    }
-    violations
 }
 
 /// The array under `key`, empty when there is none.

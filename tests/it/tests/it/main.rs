@@ -6,4 +6,5 @@
 mod demo_image;
 mod engines;
 mod outside_charts;
+mod pod_security;
 mod servers;
