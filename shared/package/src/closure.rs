@@ -52,7 +52,8 @@ fn opens(descriptor: &Descriptor) -> bool {
 async fn named_by(store: &Store, descriptor: &Descriptor) -> Result<Vec<Descriptor>, PackageError> {
     if descriptor.media_type == media_type::IMAGE_TABLE {
         let table: ImageTable = store.read_json(descriptor, Request::DOCUMENT_LIMIT).await?;
-        return Ok(table.images.into_values().collect());
+        let unnamed = table.unnamed.into_iter().map(|image| image.descriptor);
+        return Ok(table.images.into_values().chain(unnamed).collect());
     }
     if descriptor.is_index() {
         let index: Index = store.read_json(descriptor, MANIFEST_LIMIT).await?;

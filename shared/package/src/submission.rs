@@ -9,14 +9,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::Request;
 
-/// Images given beside a chart: reference to manifest or index. The content is in the store.
-///
-/// Keys are canonical image references (`docker.io/library/nginx:1.27`), as `ImageReference` prints them.
+/// Images given beside a chart. The content is in the store.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(rename_all = "camelCase")]
 pub struct ImageTable {
-    /// Canonical reference to descriptor.
+    /// Images that came with a full name: canonical reference (`docker.io/library/nginx:1.27`, as
+    /// `ImageReference` prints it) to manifest or index.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub images: BTreeMap<String, Descriptor>,
+    /// Images that came without one, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unnamed: Vec<UnnamedImage>,
+}
+
+/// An image that came without a full name: an OCI layout may name it by a tag alone, or not at all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnnamedImage {
+    /// Name of the folder or file it came in, without its ending: a hint of the image's name.
+    pub source: String,
+    /// Tag, where it came with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// Manifest or index.
+    pub descriptor: Descriptor,
 }
 
 /// What goes into a submission.
