@@ -210,6 +210,12 @@ impl Tree {
         Entry { tree: self, id }
     }
 
+    /// The entry with a number, see [`Entry::number`].
+    pub fn entry_at(&self, number: u32) -> Option<Entry<'_>> {
+        let node = self.nodes.get(number as usize)?;
+        (!node.removed).then(|| self.entry(number))
+    }
+
     /// The root folder.
     pub fn root(&self) -> Entry<'_> {
         self.entry(ROOT)
@@ -298,6 +304,11 @@ impl Eq for Entry<'_> {}
 impl<'a> Entry<'a> {
     fn node(&self) -> &'a Node {
         self.tree.node(self.id)
+    }
+
+    /// Its number: a small key for tables over one tree, without meaning outside of it.
+    pub fn number(&self) -> u32 {
+        self.id
     }
 
     /// Last part of its path; empty for the root.

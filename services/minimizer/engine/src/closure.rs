@@ -1,0 +1,590 @@
+//! The fixpoint: from the commands of a chart to every file they need.
+
+mod always;
+mod paths;
+mod scripts;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use quench_image::{Entry, Kind, Tree, accounts};
+use quench_model::ImageFacts;
+
+use crate::demand::{Command, Demand};
+use crate::elf::Elf;
+use crate::keep::{Keep, Reason};
+use crate::libraries::Libraries;
+use crate::packages::Packages;
+
+/// Most bytes of a configuration file that is looked into.
+const CONFIG_LIMIT: u64 = 1 << 20;
+
+/// What a file is kept as, which decides what is looked for in it. Later ones look for more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Role {
+    /// Something that is read: only libraries it links to are followed, if it is ELF.
+    Data,
+    /// Configuration: paths in its text are followed.
+    Config,
+    /// A library: what it links to, loads, and names.
+    Library,
+    /// A program that is run: all of the above, and the programs it runs.
+    Program,
+}
+
+/// What came out.
+pub(crate) struct Closure {
+    pub keep: Keep,
+    /// What could not be followed; any of these rules out minimising by file.
+    pub obstacles: Vec<String>,
+    /// Whether a shell is needed.
+    pub shell: bool,
+    /// What people should know: things named and not there.
+    pub notes: Vec<String>,
+    /// Interpreters and their libraries, whose programs load what nothing here can tell.
+    pub interpreters: BTreeSet<u32>,
+    /// Whether commands are run that cannot be told.
+    pub unknown_commands: bool,
+}
+
+struct Builder<'a> {
+    tree: &'a Tree,
+    packages: &'a Packages,
+    demand: &'a Demand,
+    libraries: Libraries<'a>,
+    keep: Keep,
+    roles: HashMap<u32, Role>,
+    queue: VecDeque<(u32, Role, Vec<String>)>,
+    obstacles: BTreeSet<String>,
+    interpreters: BTreeSet<u32>,
+    unknown_commands: bool,
+    notes: BTreeSet<String>,
+    shell: bool,
+    families: BTreeSet<String>,
+    /// Folders that relative names in configuration may start from.
+    prefixes: BTreeSet<String>,
+    /// Value of `PATH`, over all commands.
+    search: Vec<String>,
+}
+
+/// Follows a demand through an image.
+pub(crate) fn build(
+    tree: &Tree,
+    packages: &Packages,
+    demand: &Demand,
+    facts: &ImageFacts,
+) -> Closure {
+    let extra = demand
+        .environment
+        .iter()
+        .filter(|(_, place)| place.ends_with("environment LD_LIBRARY_PATH"))
+        .flat_map(|(value, _)| value.split(':').map(str::to_owned));
+    let mut search: Vec<String> = Vec::new();
+    for command in &demand.commands {
+        for folder in command.search.split(':').filter(|f| f.starts_with('/')) {
+            if !search.iter().any(|known| known == folder) {
+                search.push(folder.to_owned());
+            }
+        }
+    }
+    let mut builder = Builder {
+        tree,
+        packages,
+        demand,
+        libraries: Libraries::of(tree, extra),
+        keep: Keep::default(),
+        roles: HashMap::new(),
+        queue: VecDeque::new(),
+        obstacles: BTreeSet::new(),
+        interpreters: BTreeSet::new(),
+        unknown_commands: false,
+        notes: BTreeSet::new(),
+        shell: false,
+        families: BTreeSet::new(),
+        prefixes: BTreeSet::new(),
+        search,
+    };
+    for command in &demand.commands {
+        builder.command(command);
+    }
+    builder.run();
+    builder.configuration();
+    builder.environment();
+    builder.mounted_texts();
+    builder.run();
+    builder.always(facts);
+    builder.run();
+    builder.embedded();
+    Closure {
+        keep: builder.keep,
+        obstacles: builder.obstacles.into_iter().collect(),
+        shell: builder.shell,
+        notes: builder.notes.into_iter().collect(),
+        interpreters: builder.interpreters,
+        unknown_commands: builder.unknown_commands,
+    }
+}
+
+impl<'a> Builder<'a> {
+    /// Keeps what a path leads to and every link on the way.
+    fn add(&mut self, path: &str, role: Role, reason: Reason) -> Option<Entry<'a>> {
+        let (found, links) = match self.tree.resolve(path) {
+            Ok(found) => (Some(found.entry), found.links),
+            // A link to what only a running container has, such as /dev/stdout.
+            Err(lost) => (None, lost.links),
+        };
+        for link in links {
+            self.keep.insert(link, reason.clone());
+        }
+        let entry = found?;
+        self.add_entry(entry, role, reason, &[]);
+        Some(entry)
+    }
+
+    fn add_entry(&mut self, entry: Entry<'a>, role: Role, reason: Reason, inherited: &[String]) {
+        self.keep.insert(entry, reason);
+        let known = self.roles.get(&entry.number());
+        if entry.is_file() && known.is_none_or(|known| *known < role) {
+            self.roles.insert(entry.number(), role);
+            self.queue
+                .push_back((entry.number(), role, inherited.to_vec()));
+        }
+    }
+
+    /// Keeps everything in a folder, and what links in it lead to.
+    fn add_folder(&mut self, folder: Entry<'a>, role: Role, reason: &Reason) {
+        self.keep.insert(folder, reason.clone());
+        for entry in folder.descendants() {
+            if entry.kind() == Kind::Symlink {
+                self.keep.insert(entry, reason.clone());
+                let Ok(found) = self.tree.resolve(&entry.path()) else {
+                    continue;
+                };
+                for link in found.links {
+                    self.keep.insert(link, reason.clone());
+                }
+                if found.entry.is_file() {
+                    let reason = Reason::of("target", entry);
+                    self.add_entry(found.entry, role, reason, &[]);
+                } else {
+                    self.keep.insert(found.entry, Reason::of("target", entry));
+                }
+            } else {
+                self.add_entry(entry, role, reason.clone(), &[]);
+            }
+        }
+    }
+
+    fn run(&mut self) {
+        while let Some((number, role, inherited)) = self.queue.pop_front() {
+            let Some(entry) = self.tree.entry_at(number) else {
+                continue;
+            };
+            if let Some(elf) = self.libraries.elf(entry) {
+                self.elf(entry, &elf, role, &inherited);
+                continue;
+            }
+            match role {
+                Role::Program => self.script_file(entry),
+                Role::Config => self.config_file(entry),
+                Role::Data | Role::Library => {}
+            }
+        }
+    }
+
+    fn elf(&mut self, entry: Entry<'a>, elf: &Elf, role: Role, inherited: &[String]) {
+        if let Some(interpreter) = &elf.interpreter
+            && self
+                .add(interpreter, Role::Library, Reason::of("loader", entry))
+                .is_none()
+        {
+            let path = entry.path();
+            self.notes.insert(format!(
+                "{path} names the loader {interpreter}, which the image does not have"
+            ));
+        }
+        let handed_on = self.libraries.handed_on(entry, elf, inherited);
+        for name in &elf.needed {
+            if !self.library(name, entry, elf, inherited, &handed_on, "library") {
+                let path = entry.path();
+                self.notes.insert(format!(
+                    "{path} needs {name}, which is in none of the loader's folders"
+                ));
+            }
+        }
+        for name in &elf.dlopen {
+            self.library(
+                name,
+                entry,
+                elf,
+                inherited,
+                &handed_on,
+                "library loaded when running",
+            );
+        }
+        if role >= Role::Library && !self.is_loader_or_libc(entry, elf) {
+            self.elf_literals(entry, elf, role, inherited, &handed_on);
+        }
+        if role == Role::Program {
+            if scripts::is_runtime(entry.name()) {
+                self.interpreter(entry);
+            }
+        }
+    }
+
+    fn library(
+        &mut self,
+        name: &str,
+        user: Entry<'a>,
+        elf: &Elf,
+        inherited: &[String],
+        handed_on: &[String],
+        what: &'static str,
+    ) -> bool {
+        let Some(found) = self.libraries.find(name, user, elf, inherited) else {
+            return false;
+        };
+        let reason = Reason::of(what, user).detail(name);
+        for link in found.links {
+            self.keep.insert(link, reason.clone());
+        }
+        for variant in self.libraries.variants(found.entry) {
+            let path = variant.path();
+            self.add(
+                &path,
+                Role::Library,
+                Reason::of("processor variant", found.entry),
+            );
+        }
+        self.add_entry(found.entry, Role::Library, reason, handed_on);
+        true
+    }
+
+    /// The C library names hundreds of paths on behalf of others; what of those matters is kept always.
+    fn is_loader_or_libc(&self, entry: Entry<'_>, elf: &Elf) -> bool {
+        let name = elf.soname.as_deref().unwrap_or(entry.name());
+        name.starts_with("ld-") || name.starts_with("libc.so") || name.starts_with("libc.musl")
+    }
+
+    fn elf_literals(
+        &mut self,
+        entry: Entry<'a>,
+        elf: &Elf,
+        role: Role,
+        inherited: &[String],
+        handed_on: &[String],
+    ) {
+        let Ok(file) = self.tree.open(entry) else {
+            return;
+        };
+        let runs_words = role == Role::Program && (elf.calls_shell() || elf.searches_path());
+        let mut found: BTreeSet<String> = BTreeSet::new();
+        let mut libraries: BTreeSet<String> = BTreeSet::new();
+        let mut words: BTreeSet<String> = BTreeSet::new();
+        let read = elf.literals(&file, &mut |text| {
+            paths::in_text(text, &mut |path| {
+                found.insert(path.to_owned());
+            });
+            for word in text.split([' ', '\t', '\n', '"', '\'']) {
+                if paths::is_library_name(word) {
+                    libraries.insert(word.to_owned());
+                }
+            }
+            if runs_words && text.len() < 200 {
+                // A command line begins with its program.
+                words.extend(text.split([' ', '\t', '\n']).next().map(str::to_owned));
+            }
+        });
+        if let Err(error) = read {
+            self.unknown(format!("{} cannot be read: {error}", entry.path()));
+        }
+        if role == Role::Program && elf.calls_shell() || role == Role::Library && elf.calls_shell()
+        {
+            self.add_shell(entry);
+        }
+        for name in &libraries {
+            self.library(name, entry, elf, inherited, handed_on, "library named in");
+        }
+        for path in &found {
+            self.literal_path(path, entry, elf, role);
+        }
+        for word in &words {
+            if !word.contains('/')
+                && let Some(path) = self.on_path(word)
+            {
+                self.add(
+                    &path,
+                    Role::Program,
+                    Reason::of("program named in", entry).detail(word),
+                );
+            }
+        }
+    }
+
+    fn add_shell(&mut self, user: Entry<'a>) {
+        if self
+            .add(
+                "/bin/sh",
+                Role::Program,
+                Reason::of("shell called by", user),
+            )
+            .is_some()
+        {
+            self.shell = true;
+        }
+    }
+
+    /// Path of a program found by its name.
+    fn on_path(&self, word: &str) -> Option<String> {
+        if word.is_empty() || word.len() > 255 || word.contains(['/', '*']) || word == "." {
+            return None;
+        }
+        self.search.iter().find_map(|folder| {
+            let path = format!("{folder}/{word}");
+            let found = self.tree.resolve(&path).ok()?;
+            (found.entry.is_file() && found.entry.mode() & 0o111 != 0).then_some(path)
+        })
+    }
+
+    /// Follows one command line.
+    fn command(&mut self, command: &Command) {
+        let mut words = command.argv.iter();
+        let Some(first) = words.next() else {
+            self.unknown(format!(
+                "{} runs nothing: the image has no command either",
+                command.place
+            ));
+            return;
+        };
+        let Some(program) = self.named_program(first, command) else {
+            return;
+        };
+        let rest: Vec<&String> = words.collect();
+        let script = self.libraries.elf(program).is_none();
+        if scripts::is_shell_program(program) || crate::shell::is_shell(first) {
+            self.shell = true;
+            self.shell_arguments(&rest, command);
+            return;
+        }
+        let wrapper = script || scripts::is_wrapper(first);
+        for word in rest {
+            let value = word
+                .split_once('=')
+                .map_or(word.as_str(), |(_, value)| value);
+            for text in [word.as_str(), value] {
+                if text.starts_with('/') || text.starts_with("./") {
+                    self.argument(text, command);
+                }
+            }
+            if wrapper && let Some(path) = self.on_path(word) {
+                let reason = Reason::new("run by").detail(&command.place);
+                if let Some(entry) = self.add(&path, Role::Program, reason) {
+                    self.own(entry);
+                }
+            }
+        }
+    }
+
+    /// The program a command line begins with.
+    fn named_program(&mut self, word: &str, command: &Command) -> Option<Entry<'a>> {
+        let path = if word.starts_with('/') {
+            word.to_owned()
+        } else if word.contains('/') {
+            format!("{}/{word}", command.folder)
+        } else {
+            match self.on_path(word) {
+                Some(path) => path,
+                None => {
+                    self.notes.insert(format!(
+                        "{}: {word} is not on the image's PATH",
+                        command.place
+                    ));
+                    return None;
+                }
+            }
+        };
+        if let Some(mount) = self.mounted(&path) {
+            match self.demand.texts.get(&path) {
+                Some(text) => self.script_text(text, &path, None),
+                None => {
+                    self.unknown(format!(
+                        "{} runs {path} from the volume at {mount}, whose content is not known",
+                        command.place
+                    ));
+                }
+            }
+            return None;
+        }
+        let reason = Reason::new("run by").detail(&command.place);
+        let Some(entry) = self.add(&path, Role::Program, reason) else {
+            self.notes
+                .insert(format!("{}: {path} is not in the image", command.place));
+            return None;
+        };
+        self.own(entry);
+        self.application_folder(entry);
+        Some(entry)
+    }
+
+    /// Notes a program as one the chart itself asks for.
+    fn own(&mut self, entry: Entry<'a>) {
+        self.keep.named.insert(entry.number());
+        let families = self.packages.families(entry);
+        self.families
+            .extend(families.into_iter().map(str::to_owned));
+    }
+
+    /// The volume a path lies in.
+    fn mounted(&self, path: &str) -> Option<&'a str> {
+        let demand = self.demand;
+        demand
+            .mounts
+            .iter()
+            .find(|mount| {
+                path.strip_prefix(mount.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            })
+            .map(String::as_str)
+    }
+
+    /// An argument that is a path: a file is read or run, a folder holds what is worked on.
+    fn argument(&mut self, word: &str, command: &Command) {
+        let path = if word.starts_with('/') {
+            word.to_owned()
+        } else {
+            format!("{}/{word}", command.folder)
+        };
+        let reason = Reason::new("argument of").detail(&command.place);
+        if let Some(text) = self.demand.texts.get(&path) {
+            if text.starts_with("#!") {
+                self.script_text(text, &path, None);
+            }
+            return;
+        }
+        let Ok(found) = self.tree.resolve(&path) else {
+            self.keep_nearest(&path, &reason);
+            return;
+        };
+        if found.entry.is_folder() {
+            self.named_folder(found.entry, &path, &reason);
+        } else {
+            let program = found.entry.mode() & 0o111 != 0;
+            let role = if program { Role::Program } else { Role::Config };
+            self.add(&path, role, reason);
+            if program {
+                self.own(found.entry);
+                self.application_folder(found.entry);
+            }
+        }
+    }
+
+    /// What no package put there beside a program that no package put there belongs to it.
+    fn application_folder(&mut self, program: Entry<'a>) {
+        if !self.packages.owners(program).is_empty() {
+            return;
+        }
+        let mut folder = program.parent();
+        if matches!(folder.name(), "bin" | "sbin" | "libexec") {
+            folder = folder.parent();
+        }
+        if paths::is_system_folder(&folder.path()) || !self.packages.owners(folder).is_empty() {
+            return;
+        }
+        let reason = Reason::of("application folder", program);
+        self.add_folder(folder, Role::Library, &reason);
+    }
+
+    fn environment(&mut self) {
+        let demand = self.demand;
+        for (value, place) in &demand.environment {
+            for path in value
+                .split([':', ',', ' ', ';'])
+                .filter(|p| p.starts_with('/'))
+            {
+                if self.mounted(path).is_some() {
+                    continue;
+                }
+                let reason = Reason::new("named by").detail(place);
+                match self.tree.resolve(path) {
+                    Ok(found) if found.entry.is_folder() => {
+                        self.named_folder(found.entry, path, &reason);
+                    }
+                    Ok(found) => {
+                        let program = found.entry.mode() & 0o111 != 0;
+                        let role = if program { Role::Program } else { Role::Config };
+                        self.add(path, role, reason);
+                    }
+                    Err(_) => self.keep_nearest(path, &reason),
+                }
+            }
+        }
+        for command in &demand.commands {
+            if let Ok(found) = self.tree.resolve(&command.folder) {
+                let reason = Reason::new("working folder of").detail(&command.place);
+                self.named_folder(found.entry, &command.folder, &reason);
+            }
+        }
+        for uid in &demand.users {
+            let home = accounts(self.tree).into_iter().find(|a| a.id == *uid);
+            if let Some(home) = home {
+                let reason = Reason::new("home of user").detail(&home.name);
+                self.keep_only(&home.home, &reason);
+            }
+        }
+    }
+
+    fn mounted_texts(&mut self) {
+        let demand = self.demand;
+        for (path, text) in &demand.texts {
+            if text.starts_with("#!") {
+                self.script_text(text, path, None);
+            } else {
+                self.config_text(text, path, None);
+            }
+        }
+    }
+
+    /// Interpreters built into other programs.
+    fn embedded(&mut self) {
+        const EMBEDDED: [&str; 9] = [
+            "libpython",
+            "libperl",
+            "libruby",
+            "libjvm",
+            "libnode",
+            "libphp",
+            "libmonosgen",
+            "libcoreclr",
+            "libguile",
+        ];
+        let found: Vec<Entry<'a>> = self
+            .keep
+            .entries
+            .keys()
+            .filter_map(|number| self.tree.entry_at(*number))
+            .filter(|entry| entry.is_file())
+            .filter(|entry| EMBEDDED.iter().any(|name| entry.name().starts_with(name)))
+            .collect();
+        for entry in found {
+            self.interpreter(entry);
+        }
+    }
+
+    /// Notes an interpreter of a language whose imports are not followed.
+    fn interpreter(&mut self, entry: Entry<'a>) {
+        self.interpreters.insert(entry.number());
+        let path = entry.path();
+        let reason = self.keep.entries.get(&entry.number());
+        let why = reason
+            .map(|reason| reason.text(self.tree))
+            .unwrap_or_default();
+        self.obstacles.insert(format!(
+            "{path} ({why}) runs a language whose imports are not followed yet"
+        ));
+    }
+
+    /// Notes a command that cannot be told.
+    fn unknown(&mut self, obstacle: String) {
+        self.unknown_commands = true;
+        self.obstacles.insert(obstacle);
+    }
+}
