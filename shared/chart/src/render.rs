@@ -42,7 +42,7 @@ impl Default for Limits {
             time: Duration::from_secs(120),
             cpu_seconds: 120,
             soft_memory: 1 << 30,
-            address_space: 8 << 30,
+            address_space: 4 << 30,
             output: 256 << 20,
         }
     }

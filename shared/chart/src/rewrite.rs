@@ -36,8 +36,9 @@ pub struct Library {
 }
 
 impl Library {
-    /// Name of the definition that shims include, with a list: context, body's path below the chart's templates
-    /// (`/_x.yaml.tpl`), and the chart's template folder as it is called when no chart above goes by an alias.
+    /// Name of the definition that shims include, with a list: the context, the paths of the template and of its body below
+    /// the chart's templates (`/x.yaml`, `/_x.yaml.tpl`), and the folder of templates as it is called when no chart above
+    /// goes by an alias.
     pub fn entry(&self) -> String {
         format!("{}.template", self.prefix)
     }

@@ -4,6 +4,9 @@
 //! YAML 1.1 with deviations, and all of them matter when two programs must agree on what a manifest says:
 //! `yes`/`on` are booleans, `0644` is octal, timestamps stay text, keys become text, the last of two equal keys
 //! wins, and a merge key (`<<`) overrides what stands *before* it. [`parse`] does the same, into [`serde_json::Value`].
+//!
+//! The parser beneath is one of YAML 1.2. What is known to be left of that: it takes a tab for indentation where YAML 1.1
+//! refuses it, and does not take U+0085, U+2028 and U+2029 for line breaks.
 
 mod compose;
 mod repair;

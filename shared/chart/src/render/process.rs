@@ -134,9 +134,9 @@ pub(super) async fn run(
 
 fn command(helm: &Helm, scratch: &Scratch, arguments: &[OsString]) -> Command {
     let limits = &helm.limits;
-    // The shell sets the limits and then becomes helm. Soft CPU limit below the hard one: SIGXCPU tells what happened.
+    // The shell sets the limits and then becomes helm. The CPU limit must be a hard one, since Go programs ignore SIGXCPU.
     let script = format!(
-        "ulimit -v {} && ulimit -S -t {} && ulimit -c 0 && exec \"$0\" \"$@\"",
+        "ulimit -v {} && ulimit -t {} && ulimit -c 0 && exec \"$0\" \"$@\"",
         limits.address_space / 1024,
         limits.cpu_seconds
     );
@@ -210,13 +210,18 @@ fn end(group: Option<u32>) {
 /// Which limit a failed run hit, if it was one.
 fn limit_in(message: &str, status: &std::process::ExitStatus, limits: &Limits) -> Option<String> {
     use std::os::unix::process::ExitStatusExt;
-    const SIGXCPU: i32 = 24;
-    if status.signal() == Some(SIGXCPU) || message.starts_with("SIGXCPU") {
-        return Some(format!("{} s of CPU time", limits.cpu_seconds));
+    const SIGKILL: i32 = 9;
+    // This module's own kills do not come here.
+    if status.signal() == Some(SIGKILL) {
+        return Some(format!(
+            "{} s of CPU time (or the machine ran out of memory)",
+            limits.cpu_seconds
+        ));
     }
     // How the Go runtime dies where the kernel gives it no more address space.
-    if message.contains("fatal error: runtime: out of memory")
-        || message.contains("runtime: cannot allocate memory")
+    if message.contains("fatal error: out of memory")
+        || message.contains("fatal error: runtime: out of memory")
+        || message.contains("fatal error: runtime: cannot allocate memory")
         || message.contains("fatal error: runtime: cannot map pages")
     {
         return Some(format!("{} bytes of address space", limits.address_space));
@@ -231,6 +236,8 @@ fn readable(message: &str, scratch: &Scratch, status: &std::process::ExitStatus)
     let scratch = scratch.path().display().to_string();
     let lines: Vec<&str> = message
         .lines()
+        // Where helm itself crashes, what its goroutines were doing helps nobody here.
+        .take_while(|line| !line.starts_with("goroutine "))
         .filter(|line| {
             !line.trim().is_empty()
                 && !line.starts_with("Use --debug flag")

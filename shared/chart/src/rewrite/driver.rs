@@ -19,8 +19,8 @@
 //! each with `kindIs` before going into it, since templates fail on the first wrong type.
 //!
 //! # What the driver does
-//! With `global.hardening.enabled` set to false (or `"false"`) it prints what the body printed, byte for byte. Else it
-//! splits that into documents where Helm does, reads each, calls `object` for it (for the members of a `List`, one
+//! With `global.hardening.enabled` set to false (or `"false"`), and where another template includes this one (for a
+//! checksum, say), it prints what the body printed, byte for byte. Else it splits that into documents where Helm does, reads each, calls `object` for it (for the members of a `List`, one
 //! by one), and prints it with `toYaml`. It fails, naming the template, on text that is not YAML, and on integers beyond 2⁵³, which
 //! templates cannot hold.
 

@@ -1,11 +1,14 @@
-{{- /* What shims include: the context, the body's path below the templates, the folder of templates if the context does not tell. */ -}}
+{{- /* What shims include, with a list: the context, the template's and the body's path below the chart's templates, and the folder of templates in case the context does not tell it. */ -}}
+{{- /* Only a template that Helm renders itself is hardened. One that another template includes, for a checksum say, comes as the body has it: what it becomes part of is hardened as a whole. */ -}}
 {{- define "@quench@.template" -}}
   {{- $root := index . 0 -}}
-  {{- $base := index . 2 -}}
+  {{- $base := index . 3 -}}
+  {{- $rendered := "" -}}
   {{- $settings := dict -}}
   {{- if kindIs "map" $root -}}
     {{- $template := index $root "Template" -}}
     {{- if kindIs "map" $template -}}
+      {{- $rendered = toString (index $template "Name") -}}
       {{- if index $template "BasePath" -}}
         {{- $base = index $template "BasePath" -}}
       {{- end -}}
@@ -22,22 +25,32 @@
     {{- end -}}
   {{- end -}}
   {{- $template := print $base (index . 1) -}}
-  {{- $text := include $template $root -}}
-  {{- if eq (toString (index $settings "enabled")) "false" -}}
+  {{- $text := include (print $base (index . 2)) $root -}}
+  {{- if or (ne $rendered $template) (eq (toString (index $settings "enabled")) "false") -}}
     {{- $text -}}
   {{- else -}}
-    {{- include "@quench@.documents" (dict "text" $text "root" $root "settings" $settings "template" $template) -}}
+    {{- include "@quench@.documents" (dict "text" (replace "<no value>" "" $text) "root" $root "settings" $settings "template" $template) -}}
   {{- end -}}
 {{- end -}}
-{{- /* Helm takes "<no value>" out of a finished file; here it would be text. It is split without taking white space from ends: the last newlines of a block scalar mean something. */ -}}
+{{- /* White space at the end of a document means something only to a block scalar that keeps its newlines. What Helm leaves of it there depends on its version: none, that of the last document, all. */ -}}
 {{- define "@quench@.documents" -}}
   {{- $call := . -}}
-  {{- $last := "" -}}
-  {{- range $document := regexSplit "(?m)^---[ \\t]*" (replace "<no value>" "" .text) -1 -}}
+  {{- $printed := false -}}
+  {{- $documents := regexSplit "(?m)^---[ \\t]*" .text -1 -}}
+  {{- $kept := 0 -}}
+  {{- if regexMatch "[|>][0-9]?\\+" .text -}}
+    {{- $version := regexFind "[0-9]+\\.[0-9]+(\\.[0-9]+)?" (toString .root.Capabilities.HelmVersion.Version) | default "4.2.4" -}}
+    {{- $kept = ternary 2 (ternary 1 0 (semverCompare ">=4.2.0" $version)) (semverCompare ">=4.2.4" $version) -}}
+  {{- end -}}
+  {{- range $index, $document := $documents -}}
     {{- $document = regexReplaceAll "^\\s+" $document "" -}}
+    {{- if or (eq $kept 0) (and (eq $kept 1) (lt (add1 $index) (len $documents))) -}}
+      {{- $document = regexReplaceAll "\\s+$" $document "" -}}
+    {{- end -}}
     {{- if $document -}}
       {{- $object := fromYaml (print $document "\n") -}}
-      {{- $printed := $document -}}
+      {{- if $printed -}}{{- "\n---\n" -}}{{- end -}}
+      {{- $printed = true -}}
       {{- if $object -}}
         {{- if and (eq (len $object) 1) (kindIs "string" (index $object "Error")) -}}
           {{- fail (printf "%s: cannot be hardened, since it renders to text that is no YAML map: %s" $call.template (index $object "Error")) -}}
@@ -46,17 +59,12 @@
           {{- include "@quench@.exact" (dict "value" $object "template" $call.template) -}}
         {{- end -}}
         {{- include "@quench@.each" (dict "object" $object "call" $call "depth" 0) -}}
-        {{- $printed = toYaml $object -}}
-        {{- if not $printed -}}
+        {{- $document = toYaml $object -}}
+        {{- if not $document -}}
           {{- fail (printf "%s: cannot be hardened, since an object cannot be printed as YAML" $call.template) -}}
         {{- end -}}
       {{- end -}}
-      {{- if $last -}}
-        {{- if not (hasSuffix "\n" $last) -}}{{- "\n" -}}{{- end -}}
-        {{- "---\n" -}}
-      {{- end -}}
-      {{- $printed -}}
-      {{- $last = $printed -}}
+      {{- $document -}}
     {{- end -}}
   {{- end -}}
 {{- end -}}
@@ -79,7 +87,7 @@
 {{- define "@quench@.exact" -}}
   {{- $call := . -}}
   {{- if kindIs "float64" .value -}}
-    {{- if or (ge .value 9007199254740992.0) (le .value -9007199254740992.0) -}}
+    {{- if and (or (ge .value 9007199254740992.0) (le .value -9007199254740992.0)) (lt .value 18446744073709551616.0) (gt .value -18446744073709551616.0) -}}
       {{- fail (printf "%s: cannot be hardened, since the integer %.0f has too many digits for a template; quote it, or set global.hardening.enabled to false" .template .value) -}}
     {{- end -}}
   {{- else if or (kindIs "map" .value) (kindIs "slice" .value) -}}

@@ -9,11 +9,12 @@ const CLOSE: &str = ") -}}\n";
 
 /// Text of a shim. It prints exactly what the library returns: both ends trim what is around them.
 pub(super) fn text(library: &Library, template: &Template, body: &str) -> String {
-    let below = body.strip_prefix(&template.folder).unwrap_or(body);
+    let below = |path: &str| quote(path.strip_prefix(&template.folder).unwrap_or(path));
     format!(
-        "{OPEN}{}{ARGUMENTS}{} {}{CLOSE}",
+        "{OPEN}{}{ARGUMENTS}{} {} {}{CLOSE}",
         library.prefix,
-        quote(below),
+        below(&template.path),
+        below(body),
         quote(&template.static_base),
     )
 }
@@ -38,6 +39,7 @@ pub(super) fn parse(text: &str) -> Option<Shim> {
     }
     let mut literals =
         serde_json::Deserializer::from_str(rest.strip_suffix(CLOSE)?).into_iter::<String>();
+    literals.next()?.ok()?;
     let body = literals.next()?.ok()?;
     literals.next()?.ok()?;
     if literals.next().is_some() || !body.starts_with('/') || body.contains("/../") {

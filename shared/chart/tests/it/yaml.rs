@@ -231,6 +231,10 @@ fn what_is_written_helm_reads_back() {
 fn what_helm_writes_reads_back() {
     let values: Vec<Value> = awkward_texts()
         .into_iter()
+        // YAML 1.1 takes these for line breaks and writes them as such; the parser beneath does not.
+        .filter(|text| !text.contains(['\u{85}', '\u{2028}', '\u{2029}']))
+        // toYaml does not quote this as a key, so that not even Helm reads it back.
+        .filter(|text| text != "<<")
         .map(|text| json!({"a": [text.clone()], "b": {text.clone(): text}}))
         .collect();
     let probe = chart(&[(
@@ -251,6 +255,10 @@ fn what_helm_writes_reads_back() {
                 .unwrap();
             // toYaml takes the last newline off; Helm puts it back when it prints a document.
             let written = format!("{}\n", String::from_utf8(written).unwrap());
+            // JSON may hold characters raw that YAML may not; toYaml then gives up and prints nothing.
+            if written == "\n" && value.to_string().chars().any(char::is_control) {
+                continue;
+            }
             assert_eq!(
                 yaml::parse(&written).as_ref(),
                 Ok(value),
