@@ -1,0 +1,124 @@
+//! What was changed, what was not, and why.
+
+use std::collections::BTreeMap;
+
+use quench_model::{Evidence, Severity};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The hardening report of a chart at the values given.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// Name of the chart.
+    pub chart: String,
+    /// Version of the chart.
+    pub version: String,
+    /// Helm that rendered it, as `helm version` tells.
+    pub helm: String,
+    /// What was wrong before.
+    pub before: Numbers,
+    /// What is still wrong after, waived places not counted.
+    pub after: Numbers,
+    /// Every field that a rule changed.
+    pub changes: Vec<Change>,
+    /// Every place that breaks a rule and was not fixed, with the reason.
+    pub remaining: Vec<Remaining>,
+    /// Every place that a waiver covers.
+    pub waived: Vec<Waived>,
+    /// Pod Security Standard of each workload.
+    pub pods: Vec<PodVerdict>,
+    /// What the reader must know besides, such as objects that are out of the chart's reach.
+    pub notes: Vec<String>,
+}
+
+/// Counts over all rendered objects.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Numbers {
+    /// Rendered objects.
+    pub objects: usize,
+    /// Objects with a pod specification.
+    pub workloads: usize,
+    /// Places that break a rule.
+    pub findings: usize,
+    /// The same by severity.
+    pub by_severity: BTreeMap<Severity, usize>,
+    /// The same by rule.
+    pub by_rule: BTreeMap<String, usize>,
+    /// Workloads whose pods pass the Pod Security Standard "restricted".
+    pub restricted: usize,
+}
+
+/// A field that a rule changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Change {
+    /// Rule that changed it.
+    pub rule: String,
+    /// `Kind/name`.
+    pub object: String,
+    /// Container, when the field is one of a container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// The field, as a dotted path within the container, pod specification or object.
+    pub field: String,
+    /// What it was; none when it was not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Value>,
+    /// What it is now; none when it was removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Value>,
+    /// Facts that decided.
+    pub evidence: Vec<Evidence>,
+}
+
+/// A place that breaks a rule and was not fixed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Remaining {
+    /// The rule.
+    pub rule: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// `Kind/name`.
+    pub object: String,
+    /// Container, when it is one of a container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// Why it was not fixed, and what to do.
+    pub reason: String,
+}
+
+/// A place that breaks a rule and that a waiver covers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Waived {
+    /// The rule.
+    pub rule: String,
+    /// `Kind/name`.
+    pub object: String,
+    /// Container, when it is one of a container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// Reason the waiver gives.
+    pub reason: String,
+    /// Last day the waiver holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+}
+
+/// How a workload's pods stand to the Pod Security Standards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodVerdict {
+    /// `Kind/name`.
+    pub object: String,
+    /// Strictest standard they met before: `privileged`, `baseline` or `restricted`.
+    pub before: String,
+    /// Strictest standard they meet now.
+    pub after: String,
+    /// What still keeps them from "restricted".
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub violations: Vec<String>,
+}

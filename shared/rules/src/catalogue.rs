@@ -1,0 +1,97 @@
+//! The rules, one file per family.
+//!
+//! To add a rule, add a constant to the family it belongs to and list it in that family's `RULES`. Everything else follows
+//! from the declaration. A check that only reports has no fixes, and costs the chart nothing.
+
+mod accounts;
+mod filesystem;
+mod images;
+mod isolation;
+mod networking;
+mod operation;
+mod privileges;
+mod role_based_access;
+mod secrets;
+mod users;
+
+use crate::rule::{
+    Condition, Literal, Path, Reason, Reference, Rule, Source, container, image, pod,
+};
+
+const FAMILIES: [&[&Rule]; 10] = [
+    users::RULES,
+    privileges::RULES,
+    filesystem::RULES,
+    images::RULES,
+    isolation::RULES,
+    accounts::RULES,
+    role_based_access::RULES,
+    secrets::RULES,
+    networking::RULES,
+    operation::RULES,
+];
+
+/// Every rule, in the order in which they are applied.
+pub fn rules() -> impl Iterator<Item = &'static Rule> {
+    FAMILIES.into_iter().flatten().copied()
+}
+
+/// The rule of that id.
+pub fn rule(id: &str) -> Option<&'static Rule> {
+    rules().find(|rule| rule.id == id)
+}
+
+const fn at(source: Source, id: &'static str) -> Reference {
+    Reference { source, id }
+}
+
+const fn because(when: Condition, text: &'static str) -> Reason {
+    Reason { when, text }
+}
+
+const fn always(text: &'static str) -> Reason {
+    because(Condition::Always, text)
+}
+
+const TRUE: Literal = Literal::Bool(true);
+const FALSE: Literal = Literal::Bool(false);
+
+/// The pod is for Windows, where most of a security context may not even be set.
+const WINDOWS: Condition = Condition::Any(&[
+    Condition::Is(pod(&["os", "name"]), Literal::Text("windows")),
+    Condition::Is(
+        pod(&["nodeSelector", "kubernetes.io/os"]),
+        Literal::Text("windows"),
+    ),
+]);
+
+const LINUX: Condition = Condition::Not(&WINDOWS);
+
+const PRIVILEGED: Condition = Condition::Is(container(&["securityContext", "privileged"]), TRUE);
+
+/// User the chart asks for, at the container or at the pod.
+const DECLARED_USER: Path = container(&["securityContext", "runAsUser"]).or(&POD_USER);
+const POD_USER: Path = pod(&["securityContext", "runAsUser"]);
+
+/// User the container runs as: what the chart asks for, else the image's.
+const USER: Path = container(&["securityContext", "runAsUser"]).or(&POD_OR_IMAGE_USER);
+const POD_OR_IMAGE_USER: Path = pod(&["securityContext", "runAsUser"]).or(&IMAGE_USER);
+const IMAGE_USER: Path = image(&["uid"]);
+
+/// Something is known about the image.
+const IMAGE_KNOWN: Condition = Condition::Present(image(&["source"]));
+
+/// What the image starts needs no privileges of its file. An image that was looked at must say so; facts a user
+/// states say so by not saying otherwise.
+const ENTRYPOINT_UNPRIVILEGED: Condition = Condition::Any(&[
+    Condition::Is(image(&["entrypointPrivileged"]), FALSE),
+    Condition::All(&[
+        Condition::Is(image(&["source"]), Literal::Text("file")),
+        Condition::Not(&Condition::Present(image(&["entrypointPrivileged"]))),
+    ]),
+]);
+
+const IMAGE_UNKNOWN_REASON: Reason = because(
+    Condition::Not(&IMAGE_KNOWN),
+    "nothing is known about the image; harden the chart together with its images, or state image facts for it",
+);

@@ -1,0 +1,397 @@
+//! What a container may do to the kernel.
+
+use quench_model::{Level, Severity};
+
+use super::{
+    ENTRYPOINT_UNPRIVILEGED, FALSE, IMAGE_UNKNOWN_REASON, LINUX, PRIVILEGED, TRUE, USER, always,
+    at, because,
+};
+use crate::rule::{
+    Check, Condition, Expression, Fix, Literal, Need, Path, Rule, Safety, Scope, Source, Step,
+    container, image, item, pod,
+};
+
+pub(super) const RULES: &[&Rule] = &[
+    &NO_PRIVILEGED,
+    &NO_PRIVILEGE_ESCALATION,
+    &DROP_CAPABILITIES,
+    &NO_ADDED_CAPABILITIES,
+    &SECCOMP_RUNTIME_DEFAULT,
+    &APPARMOR,
+    &SELINUX,
+    &PROC_MOUNT,
+    &SYSCTLS,
+];
+
+const ESCALATION: Path = container(&["securityContext", "allowPrivilegeEscalation"]);
+const ADDED: Path = container(&["securityContext", "capabilities", "add"]);
+const DROPPED: Path = container(&["securityContext", "capabilities", "drop"]);
+
+static NO_PRIVILEGED: Rule = Rule {
+    id: "no-privileged",
+    title: "containers are not privileged",
+    rationale: "A privileged container has every capability and every device of the node: it is the node. What needs it \
+                does so for a purpose, so it is reported.",
+    references: &[
+        at(Source::PodSecurityBaseline, "privileged"),
+        at(Source::Cis, "5.2.2"),
+        at(Source::Kubescape, "C-0057"),
+        at(Source::Checkov, "CKV_K8S_16"),
+        at(Source::KubeLinter, "privileged-container"),
+    ],
+    safety: Safety::Report,
+    severity: Severity::Critical,
+    level: Level::Configured,
+    needs: &[],
+    checks: &[Check {
+        scope: Scope::Container,
+        kinds: &[],
+        applies: Condition::Always,
+        broken: PRIVILEGED,
+        fixes: &[],
+        unfixed: &[always(
+            "the chart makes it privileged; find the capabilities it needs and add those alone",
+        )],
+    }],
+};
+
+/// The API server refuses the combination.
+const MUST_ESCALATE: Condition = Condition::Any(&[
+    PRIVILEGED,
+    Condition::Has(ADDED, "SYS_ADMIN"),
+    Condition::Has(ADDED, "CAP_SYS_ADMIN"),
+]);
+
+static NO_PRIVILEGE_ESCALATION: Rule = Rule {
+    id: "no-privilege-escalation",
+    title: "processes cannot gain privileges",
+    rationale: "With no_new_privs, setuid files and file capabilities give nothing, so a flaw in a program does not become \
+                root. It is set unless what the image starts is such a file itself, or the chart allows it in so many words.",
+    references: &[
+        at(Source::PodSecurityRestricted, "allowPrivilegeEscalation"),
+        at(Source::Cis, "5.2.6"),
+        at(Source::Nsa, "allowPrivilegeEscalation"),
+        at(Source::Kubescape, "C-0016"),
+        at(Source::Checkov, "CKV_K8S_20"),
+        at(Source::KubeLinter, "privilege-escalation-container"),
+    ],
+    safety: Safety::WithEvidence,
+    severity: Severity::High,
+    level: Level::Configured,
+    needs: &[Need::ImageEntrypoint],
+    checks: &[Check {
+        scope: Scope::Container,
+        kinds: &[],
+        applies: LINUX,
+        broken: Condition::Not(&Condition::Is(ESCALATION, FALSE)),
+        fixes: &[Fix {
+            when: Condition::All(&[
+                ENTRYPOINT_UNPRIVILEGED,
+                Condition::Not(&MUST_ESCALATE),
+                Condition::Not(&Condition::Is(ESCALATION, TRUE)),
+            ]),
+            steps: &[Step::Set(ESCALATION, Expression::Literal(FALSE))],
+            evidence: &[image(&["entrypoint"]), image(&["entrypointPrivileged"])],
+        }],
+        unfixed: &[
+            because(
+                MUST_ESCALATE,
+                "Kubernetes refuses it for privileged containers and those that add SYS_ADMIN",
+            ),
+            because(
+                Condition::Is(ESCALATION, TRUE),
+                "the chart allows it in so many words; set it to false in the values if nothing needs it",
+            ),
+            IMAGE_UNKNOWN_REASON,
+            because(
+                Condition::Is(image(&["entrypointPrivileged"]), TRUE),
+                "what the image starts is setuid or carries file capabilities, and would lose them",
+            ),
+            always("what the image starts could not be found in it"),
+        ],
+    }],
+};
+
+/// A process that is not root has no capability to lose, but what its file gives it.
+const RUNS_UNPRIVILEGED: Condition = Condition::All(&[
+    Condition::Present(USER),
+    Condition::Not(&Condition::Is(USER, Literal::Number(0))),
+    ENTRYPOINT_UNPRIVILEGED,
+]);
+
+static DROP_CAPABILITIES: Rule = Rule {
+    id: "drop-capabilities",
+    title: "containers drop all capabilities",
+    rationale: "Runtimes give containers some fourteen capabilities that few programs use. A process that is not root has \
+                them only through its file, so all are dropped when the user is known not to be root and what the image starts \
+                carries none. Root that changes its user or the owner of files needs some: that is reported. Capabilities \
+                the chart adds stay. Ports below 1024 stand open to users without capabilities in containerd 2 and \
+                CRI-O; where they do not, a user that is not root could not take them before either.",
+    references: &[
+        at(Source::PodSecurityRestricted, "capabilities_restricted"),
+        at(Source::Cis, "5.2.10"),
+        at(Source::Kubescape, "C-0046"),
+        at(Source::Checkov, "CKV_K8S_37"),
+        at(Source::Checkov, "CKV_K8S_28"),
+        at(Source::KubeLinter, "drop-net-raw-capability"),
+    ],
+    safety: Safety::WithEvidence,
+    severity: Severity::Medium,
+    level: Level::Configured,
+    needs: &[Need::ImageUser, Need::ImageEntrypoint],
+    checks: &[Check {
+        scope: Scope::Container,
+        kinds: &[],
+        applies: LINUX,
+        broken: Condition::Not(&Condition::Has(DROPPED, "ALL")),
+        fixes: &[Fix {
+            when: Condition::All(&[RUNS_UNPRIVILEGED, Condition::Not(&PRIVILEGED)]),
+            steps: &[Step::Append(DROPPED, "ALL")],
+            evidence: &[USER, image(&["entrypointPrivileged"])],
+        }],
+        unfixed: &[
+            because(
+                PRIVILEGED,
+                "a privileged container has all capabilities whatever it drops",
+            ),
+            IMAGE_UNKNOWN_REASON,
+            because(
+                Condition::Is(image(&["entrypointSwitchesUser"]), TRUE),
+                "the image starts as root and changes its user itself, which needs SETUID, SETGID or CHOWN; drop the others by values",
+            ),
+            because(
+                Condition::Is(image(&["entrypointPrivileged"]), TRUE),
+                "what the image starts is setuid or carries file capabilities, and would lose them",
+            ),
+            because(
+                Condition::Is(USER, Literal::Number(0)),
+                "it runs as root, which may need any of them; run it as another user first",
+            ),
+            always("its user, or what the image starts, is not known"),
+        ],
+    }],
+};
+
+static NO_ADDED_CAPABILITIES: Rule = Rule {
+    id: "no-added-capabilities",
+    title: "containers add no capabilities but NET_BIND_SERVICE",
+    rationale: "A capability that is added was asked for by someone; it is reported, so that someone can tell why.",
+    references: &[
+        at(Source::PodSecurityBaseline, "capabilities_baseline"),
+        at(Source::PodSecurityRestricted, "capabilities_restricted"),
+        at(Source::Cis, "5.2.9"),
+        at(Source::Kubescape, "C-0200"),
+        at(Source::Checkov, "CKV_K8S_25"),
+        at(Source::Checkov, "CKV_K8S_39"),
+    ],
+    safety: Safety::Report,
+    severity: Severity::High,
+    level: Level::Configured,
+    needs: &[],
+    checks: &[Check {
+        scope: Scope::Container,
+        kinds: &[],
+        applies: LINUX,
+        broken: Condition::AnyItem(
+            ADDED,
+            &Condition::Not(&Condition::Is(item(&[]), Literal::Text("NET_BIND_SERVICE"))),
+        ),
+        fixes: &[],
+        unfixed: &[always(
+            "the chart adds capabilities; remove those nothing needs",
+        )],
+    }],
+};
+
+const POD_SECCOMP: Path = pod(&["securityContext", "seccompProfile", "type"]);
+const SECCOMP: Path = container(&["securityContext", "seccompProfile", "type"]);
+
+static SECCOMP_RUNTIME_DEFAULT: Rule = Rule {
+    id: "seccomp-runtime-default",
+    title: "system calls are filtered by the runtime's profile",
+    rationale: "The runtime's default profile blocks system calls that ordinary programs never make and that most kernel \
+                exploits need. It follows the capabilities a container adds, and runtimes leave privileged containers out. \
+                It is set for the pod when a container has no profile; a profile the chart names stays.",
+    references: &[
+        at(Source::PodSecurityRestricted, "seccompProfile_restricted"),
+        at(Source::Cis, "5.7.2"),
+        at(Source::Kubescape, "C-0210"),
+        at(Source::Checkov, "CKV_K8S_31"),
+        at(Source::BsiSys16, "A21"),
+    ],
+    safety: Safety::WithEvidence,
+    severity: Severity::Medium,
+    level: Level::Configured,
+    needs: &[],
+    checks: &[
+        Check {
+            scope: Scope::Pod,
+            kinds: &[],
+            applies: LINUX,
+            broken: Condition::All(&[
+                Condition::Not(&Condition::Present(POD_SECCOMP)),
+                Condition::AnyContainer(&Condition::Not(&Condition::Present(SECCOMP))),
+            ]),
+            fixes: &[Fix {
+                when: Condition::Always,
+                steps: &[Step::Set(
+                    POD_SECCOMP,
+                    Expression::Literal(Literal::Text("RuntimeDefault")),
+                )],
+                evidence: &[],
+            }],
+            unfixed: &[],
+        },
+        Check {
+            scope: Scope::Pod,
+            kinds: &[],
+            applies: LINUX,
+            broken: Condition::Is(POD_SECCOMP, Literal::Text("Unconfined")),
+            fixes: &[],
+            unfixed: &[always(
+                "the chart sets the profile Unconfined; change it in the values",
+            )],
+        },
+        Check {
+            scope: Scope::Container,
+            kinds: &[],
+            applies: LINUX,
+            broken: Condition::Is(SECCOMP, Literal::Text("Unconfined")),
+            fixes: &[],
+            unfixed: &[always(
+                "the chart sets the profile Unconfined; change it in the values",
+            )],
+        },
+    ],
+};
+
+static APPARMOR: Rule = Rule {
+    id: "apparmor",
+    title: "AppArmor is not switched off",
+    rationale: "Where the node has AppArmor, the runtime's profile keeps containers from files of the kernel.",
+    references: &[at(Source::PodSecurityBaseline, "appArmorProfile")],
+    safety: Safety::Report,
+    severity: Severity::Medium,
+    level: Level::Configured,
+    needs: &[],
+    checks: &[Check {
+        scope: Scope::Container,
+        kinds: &[],
+        applies: LINUX,
+        broken: Condition::Is(
+            container(&["securityContext", "appArmorProfile", "type"]).or(&POD_APPARMOR),
+            Literal::Text("Unconfined"),
+        ),
+        fixes: &[],
+        unfixed: &[always(
+            "the chart sets the profile Unconfined; change it in the values",
+        )],
+    }],
+};
+
+const POD_APPARMOR: Path = pod(&["securityContext", "appArmorProfile", "type"]);
+
+const ODD_SELINUX: Condition = Condition::Any(&[
+    Condition::Present(container(&["securityContext", "seLinuxOptions", "user"])),
+    Condition::Present(container(&["securityContext", "seLinuxOptions", "role"])),
+    Condition::All(&[
+        Condition::Present(container(&["securityContext", "seLinuxOptions", "type"])),
+        Condition::Not(&Condition::StartsWith(
+            container(&["securityContext", "seLinuxOptions", "type"]),
+            "container_",
+        )),
+    ]),
+]);
+
+static SELINUX: Rule = Rule {
+    id: "selinux",
+    title: "SELinux types are those of containers",
+    rationale: "Another type, user or role takes the container out of the node's confinement.",
+    references: &[at(Source::PodSecurityBaseline, "seLinuxOptions")],
+    safety: Safety::Report,
+    severity: Severity::Medium,
+    level: Level::Configured,
+    needs: &[],
+    checks: &[Check {
+        scope: Scope::Container,
+        kinds: &[],
+        applies: LINUX,
+        broken: ODD_SELINUX,
+        fixes: &[],
+        unfixed: &[always(
+            "the chart sets SELinux options; change them in the values",
+        )],
+    }],
+};
+
+const PROC: Path = container(&["securityContext", "procMount"]);
+
+static PROC_MOUNT: Rule = Rule {
+    id: "proc-mount",
+    title: "/proc is masked",
+    rationale: "Runtimes hide parts of /proc that tell about the node or change it.",
+    references: &[at(Source::PodSecurityBaseline, "procMount")],
+    safety: Safety::Report,
+    severity: Severity::High,
+    level: Level::Configured,
+    needs: &[],
+    checks: &[Check {
+        scope: Scope::Container,
+        kinds: &[],
+        applies: LINUX,
+        broken: Condition::All(&[
+            Condition::Present(PROC),
+            Condition::Not(&Condition::Is(PROC, Literal::Text("Default"))),
+        ]),
+        fixes: &[],
+        unfixed: &[always(
+            "the chart unmasks /proc, as builders of images need it; change it in the values",
+        )],
+    }],
+};
+
+const HARMLESS_SYSCTL: Condition = Condition::Any(&[
+    Condition::Is(item(&["name"]), Literal::Text("kernel.shm_rmid_forced")),
+    Condition::Is(
+        item(&["name"]),
+        Literal::Text("net.ipv4.ip_local_port_range"),
+    ),
+    Condition::Is(
+        item(&["name"]),
+        Literal::Text("net.ipv4.ip_unprivileged_port_start"),
+    ),
+    Condition::Is(item(&["name"]), Literal::Text("net.ipv4.tcp_syncookies")),
+    Condition::Is(item(&["name"]), Literal::Text("net.ipv4.ping_group_range")),
+    Condition::Is(
+        item(&["name"]),
+        Literal::Text("net.ipv4.ip_local_reserved_ports"),
+    ),
+    Condition::StartsWith(item(&["name"]), "net.ipv4.tcp_keepalive_"),
+    Condition::Is(item(&["name"]), Literal::Text("net.ipv4.tcp_fin_timeout")),
+    Condition::Is(item(&["name"]), Literal::Text("net.ipv4.tcp_rmem")),
+    Condition::Is(item(&["name"]), Literal::Text("net.ipv4.tcp_wmem")),
+]);
+
+static SYSCTLS: Rule = Rule {
+    id: "sysctls",
+    title: "only harmless sysctls are set",
+    rationale: "Other sysctls reach beyond the pod, or switch off what protects it.",
+    references: &[at(Source::PodSecurityBaseline, "sysctls")],
+    safety: Safety::Report,
+    severity: Severity::Medium,
+    level: Level::Configured,
+    needs: &[],
+    checks: &[Check {
+        scope: Scope::Pod,
+        kinds: &[],
+        applies: LINUX,
+        broken: Condition::AnyItem(
+            pod(&["securityContext", "sysctls"]),
+            &Condition::Not(&HARMLESS_SYSCTL),
+        ),
+        fixes: &[],
+        unfixed: &[always(
+            "the chart sets a sysctl that is not on the list of harmless ones",
+        )],
+    }],
+};

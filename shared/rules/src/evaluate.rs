@@ -1,0 +1,247 @@
+//! The rules, interpreted over rendered objects.
+//!
+//! [`harden`] does to an object what a hardened chart does at render time, and tells what it found and did;
+//! [`broken`] only tells what is wrong. Both look into `List` objects.
+
+mod place;
+mod steps;
+mod view;
+
+use quench_model::{Evidence as Fact, Level, Waiver};
+use serde_json::Value;
+
+use crate::evidence::Evidence;
+use crate::rule::{Check, Rule, Scope};
+use crate::settings::Settings;
+use crate::siblings::Siblings;
+use crate::{release::Release, rules};
+
+use place::Place;
+use view::View;
+
+/// Deepest nesting of `List` objects looked into, as the template driver does it.
+const MAX_LIST_DEPTH: usize = 8;
+
+/// What rules look at beside the object.
+#[derive(Debug, Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// Image facts and digests.
+    pub evidence: &'a Evidence,
+    /// Switches and waivers.
+    pub settings: &'a Settings,
+    /// Other objects of the same chart.
+    pub siblings: &'a Siblings,
+    /// Release and chart the object belongs to.
+    pub release: &'a Release,
+    /// Rules up to this level are in force.
+    pub level: Level,
+}
+
+/// A place where a rule was not met, and what became of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    /// The rule's id.
+    pub rule: &'static str,
+    /// Kind of the object.
+    pub kind: String,
+    /// Name of the object.
+    pub name: String,
+    /// Container, when it is one of a container.
+    pub container: Option<String>,
+    /// Image of that container, as the chart renders it.
+    pub image: Option<String>,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+impl Verdict {
+    /// `Kind/name[/container]`.
+    pub fn location(&self) -> String {
+        let object = format!("{}/{}", self.kind, self.name);
+        match &self.container {
+            Some(container) => format!("{object}/{container}"),
+            None => object,
+        }
+    }
+}
+
+/// What became of a place where a rule was not met.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// It was fixed.
+    Fixed {
+        /// What was changed.
+        changes: Vec<Change>,
+        /// Facts that decided.
+        evidence: Vec<Fact>,
+    },
+    /// It was not.
+    Unfixed {
+        /// Why not, and what to do.
+        reason: String,
+    },
+    /// A waiver covers it.
+    Waived(Waiver),
+}
+
+/// A field that was changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// The field, as a dotted path.
+    pub field: String,
+    /// What it was.
+    pub before: Option<Value>,
+    /// What it is now.
+    pub after: Option<Value>,
+}
+
+/// Hardens an object as a hardened chart does, and tells every place where a rule was not met.
+pub fn harden(object: &mut Value, surroundings: Surroundings<'_>) -> Vec<Verdict> {
+    let mut verdicts = Vec::new();
+    if !surroundings.settings.disabled {
+        each(object, 0, &mut |object| {
+            let mut pass = Pass::new(surroundings, object);
+            pass.object(object);
+            verdicts.append(&mut pass.verdicts);
+        });
+    }
+    verdicts
+}
+
+/// Every place where a rule is not met and no waiver covers it: rule id and location.
+pub fn broken(object: &Value, surroundings: Surroundings<'_>) -> Vec<Verdict> {
+    let mut verdicts = Vec::new();
+    each(&mut object.clone(), 0, &mut |object| {
+        let mut pass = Pass::new(surroundings, object);
+        pass.fixes = false;
+        pass.object(object);
+        verdicts.append(&mut pass.verdicts);
+    });
+    verdicts
+}
+
+fn each(object: &mut Value, depth: usize, work: &mut dyn FnMut(&mut Value)) {
+    let is_list = depth < MAX_LIST_DEPTH
+        && object.get("items").is_some_and(Value::is_array)
+        && object
+            .get("kind")
+            .and_then(Value::as_str)
+            .is_some_and(|kind| kind.ends_with("List"));
+    if !is_list {
+        if object.is_object() {
+            work(object);
+        }
+        return;
+    }
+    for item in object
+        .get_mut("items")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        each(item, depth + 1, work);
+    }
+}
+
+/// One object on its way through the rules.
+struct Pass<'a> {
+    surroundings: Surroundings<'a>,
+    kind: String,
+    name: String,
+    fixes: bool,
+    verdicts: Vec<Verdict>,
+}
+
+impl<'a> Pass<'a> {
+    fn new(surroundings: Surroundings<'a>, object: &Value) -> Self {
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+        Self {
+            surroundings,
+            kind: text("/kind").unwrap_or_default().to_owned(),
+            name: text("/metadata/name").unwrap_or_default().to_owned(),
+            fixes: true,
+            verdicts: Vec::new(),
+        }
+    }
+
+    /// Containers first, then the pod, then the object: a check of the whole sees what was done to its parts. The
+    /// template library goes the same way.
+    fn object(&mut self, object: &mut Value) {
+        let places = Place::all(object, self.surroundings.evidence);
+        for place in places {
+            for rule in rules() {
+                if rule.level > self.surroundings.level
+                    || self.surroundings.settings.off.contains(rule.id)
+                {
+                    continue;
+                }
+                for check in rule.checks {
+                    let fits = match check.scope {
+                        Scope::Object => place.is_object(),
+                        Scope::Pod => place.is_pod(),
+                        Scope::Container => place.container.is_some(),
+                        Scope::RegularContainer => place.is_regular_container(),
+                    };
+                    let kind = check.kinds.is_empty() || check.kinds.contains(&self.kind.as_str());
+                    if fits && kind {
+                        self.check(object, &place, rule, check);
+                    }
+                }
+            }
+        }
+    }
+
+    fn check(&mut self, object: &mut Value, place: &Place, rule: &'static Rule, check: &Check) {
+        let view = View::new(object, place, self.surroundings);
+        if !(view.holds(&check.applies) && view.holds(&check.broken)) {
+            return;
+        }
+        let container = view.container_name();
+        let image = place.reference.clone();
+        let waiver = self.surroundings.settings.waiver(
+            rule.id,
+            &self.kind,
+            &self.name,
+            container.as_deref(),
+        );
+        let outcome = match waiver {
+            Some(waiver) => Outcome::Waived(waiver.clone()),
+            None => self.fix(object, place, check),
+        };
+        self.verdicts.push(Verdict {
+            rule: rule.id,
+            kind: self.kind.clone(),
+            name: self.name.clone(),
+            container,
+            image,
+            outcome,
+        });
+    }
+
+    fn fix(&self, object: &mut Value, place: &Place, check: &Check) -> Outcome {
+        let view = View::new(object, place, self.surroundings);
+        let fix = check.fixes.iter().find(|fix| view.holds(&fix.when));
+        let Some(fix) = fix.filter(|_| self.fixes) else {
+            let reason = check.unfixed.iter().find(|reason| view.holds(&reason.when));
+            return Outcome::Unfixed {
+                reason: reason
+                    .map_or("nothing can be done about it in the chart", |r| r.text)
+                    .to_owned(),
+            };
+        };
+        let evidence = fix
+            .evidence
+            .iter()
+            .filter_map(|path| view.fact(path))
+            .collect();
+        let mut changes = Vec::new();
+        steps::run(object, place, self.surroundings, fix.steps, &mut changes);
+        let view = View::new(object, place, self.surroundings);
+        if view.holds(&check.broken) {
+            return Outcome::Unfixed {
+                reason: "its fix does not help here; this is a defect of the rule".to_owned(),
+            };
+        }
+        Outcome::Fixed { changes, evidence }
+    }
+}

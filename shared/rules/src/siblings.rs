@@ -1,0 +1,183 @@
+//! What one object of a chart must know about the others.
+//!
+//! A token may be taken from a pod only when no binding gives its account anything, a probe put on a port only when a
+//! Service leads there. Both can change with every value, so neither can be decided when the chart is rewritten. The
+//! library therefore has the chart's templates that render such objects rendered once more, when the first workload
+//! asks, and keeps what they say for the rest of the render. [`scan`] finds those templates; [`Siblings`] is
+//! the same knowledge for the evaluator.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use crate::rule::Account;
+use crate::settings::printed;
+
+/// Accounts, bindings and Services of one chart (without its subcharts), as rendered.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Siblings {
+    accounts: BTreeSet<String>,
+    bound: BTreeSet<String>,
+    everyone: bool,
+    elsewhere: bool,
+    services: Vec<Service>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Service {
+    selector: Map<String, Value>,
+    ports: Vec<Value>,
+}
+
+/// Whether a template's text can render an account, a binding or a Service.
+pub fn scan(text: &str) -> bool {
+    text.contains("RoleBinding") || renders_kind(text, "Service")
+}
+
+/// Whether a template's text can render a binding.
+pub fn scan_bindings(text: &str) -> bool {
+    text.contains("RoleBinding")
+}
+
+/// `kind:` with the word anywhere behind it: kinds are often put together from parts.
+fn renders_kind(text: &str, kind: &str) -> bool {
+    text.match_indices("kind:").any(|(at, _)| {
+        text.get(at..)
+            .and_then(|rest| rest.lines().next())
+            .is_some_and(|line| line.contains(kind))
+    })
+}
+
+impl Siblings {
+    /// What objects of one chart say. `elsewhere` tells whether another chart of the same tree has bindings: a
+    /// template cannot look into those, so nothing can be said about accounts then.
+    pub fn of<'a>(objects: impl IntoIterator<Item = &'a Value>, elsewhere: bool) -> Self {
+        let mut siblings = Self {
+            elsewhere,
+            ..Self::default()
+        };
+        for object in objects {
+            siblings.add(object);
+        }
+        siblings
+    }
+
+    fn add(&mut self, object: &Value) {
+        let name = object
+            .pointer("/metadata/name")
+            .map(printed)
+            .unwrap_or_default();
+        match object.get("kind").and_then(Value::as_str) {
+            Some("ServiceAccount") => {
+                self.accounts.insert(name);
+            }
+            Some("RoleBinding" | "ClusterRoleBinding") => {
+                let subjects = object.get("subjects").and_then(Value::as_array);
+                for subject in subjects.into_iter().flatten() {
+                    let text = |key: &str| subject.get(key).map(printed).unwrap_or_default();
+                    match text("kind").as_str() {
+                        "ServiceAccount" => {
+                            self.bound.insert(text("name"));
+                        }
+                        "Group" if text("name").starts_with("system:") => self.everyone = true,
+                        _ => {}
+                    }
+                }
+            }
+            Some("Service") => {
+                let spec = object.get("spec");
+                let field = |key: &str| spec.and_then(|spec| spec.get(key));
+                self.services.push(Service {
+                    selector: field("selector")
+                        .and_then(Value::as_object)
+                        .cloned()
+                        .unwrap_or_default(),
+                    ports: field("ports")
+                        .and_then(Value::as_array)
+                        .cloned()
+                        .unwrap_or_default(),
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// What the chart shows about the account of a pod.
+    pub(crate) fn account(&self, pod: &Value) -> Account {
+        let name = ["serviceAccountName", "serviceAccount"]
+            .into_iter()
+            .find_map(|key| {
+                pod.get(key)
+                    .and_then(Value::as_str)
+                    .filter(|n| !n.is_empty())
+            })
+            .unwrap_or("default");
+        if self.bound.contains(name) {
+            Account::Bound
+        } else if self.elsewhere || self.everyone {
+            Account::Unclear
+        } else if name == "default" || self.accounts.contains(name) {
+            Account::Free
+        } else {
+            Account::Foreign
+        }
+    }
+
+    /// The first TCP port of the container that a Service leads to: its name, else its number.
+    pub(crate) fn served_port(&self, template: &Value, container: &Value) -> Option<Value> {
+        let none = Map::new();
+        let labels = template
+            .pointer("/metadata/labels")
+            .and_then(Value::as_object)
+            .unwrap_or(&none);
+        let own: Vec<&Value> = ports(container).filter(|port| is_tcp(port)).collect();
+        for service in &self.services {
+            let selects = !service.selector.is_empty()
+                && service.selector.iter().all(|(key, value)| {
+                    labels
+                        .get(key)
+                        .is_some_and(|l| printed(l) == printed(value))
+                });
+            if !selects {
+                continue;
+            }
+            for port in service.ports.iter().filter(|port| is_tcp(port)) {
+                let target = ["targetPort", "port"]
+                    .into_iter()
+                    .filter_map(|key| port.get(key))
+                    .find(|value| !value.is_null());
+                let Some(target) = target.map(printed) else {
+                    continue;
+                };
+                for own in &own {
+                    let name = own.get("name").and_then(Value::as_str).unwrap_or("");
+                    let number = own.get("containerPort");
+                    if name == target || number.is_some_and(|n| printed(n) == target) {
+                        return match name {
+                            "" => number.cloned(),
+                            name => Some(name.into()),
+                        };
+                    }
+                }
+            }
+        }
+        None
+    }
+}
+
+fn ports(container: &Value) -> impl Iterator<Item = &Value> {
+    container
+        .get("ports")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter(|port| port.is_object())
+}
+
+fn is_tcp(port: &Value) -> bool {
+    port.is_object()
+        && match port.get("protocol") {
+            None | Some(Value::Null) => true,
+            Some(protocol) => matches!(printed(protocol).as_str(), "" | "TCP"),
+        }
+}

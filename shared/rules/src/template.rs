@@ -1,0 +1,187 @@
+//! The rules, compiled to template code.
+//!
+//! [`definitions`] gives what `quench_chart::rewrite::driver::library` asks for: the definition `object`, which hardens
+//! one object in place, and what it calls. A chart also needs one file of its own beside its templates, see
+//! [`siblings_file`].
+//!
+//! Template functions fail on the first value of another type than they expect, and a chart renders whatever its users
+//! make it render. So each path is followed with `kindIs`, and values are compared as JSON.
+
+mod conditions;
+mod steps;
+
+use serde_json::{Value, json};
+
+use crate::evidence::Evidence;
+use crate::rule::{Check, Condition, Scope};
+use crate::rules;
+use crate::settings::Settings;
+use crate::workload::{GROUPS, WORKLOADS};
+
+use conditions::Compiler;
+use quench_model::Level;
+
+const LIBRARY: &str = include_str!("template/library.tpl");
+
+/// Name of the file in each chart's `templates` folder that [`siblings_file`] makes.
+pub const SIBLINGS_FILE: &str = "_quench-siblings.tpl";
+
+/// Definitions with which a chart hardens itself: rules up to `level`, what is known of its images, and
+/// default settings. The token `@quench@` stands for the prefix of definition names.
+pub fn definitions(level: Level, evidence: &Evidence, settings: &Settings) -> String {
+    let mut sections = [String::new(), String::new(), String::new()];
+    for rule in rules().filter(|rule| rule.level <= level) {
+        for check in rule.checks.iter().filter(|check| !check.fixes.is_empty()) {
+            let index = match check.scope {
+                Scope::Container | Scope::RegularContainer => 0,
+                Scope::Pod => 1,
+                Scope::Object => 2,
+            };
+            if let Some(section) = sections.get_mut(index) {
+                section.push_str(&compile(rule.id, check));
+            }
+        }
+    }
+    let [container, pod, object] = sections;
+    let workloads: Vec<String> = WORKLOADS
+        .iter()
+        .map(|(kind, keys)| format!("{} {}", quoted(kind), list(keys)))
+        .collect();
+    let groups: Vec<String> = GROUPS.iter().map(|group| quoted(group)).collect();
+    let parts = [
+        ("@container@", container),
+        ("@pod@", pod),
+        ("@object@", object),
+        ("@workloads@", workloads.join(" ")),
+        ("@groups@", groups.join(" ")),
+        ("@defaults@", embedded(&settings.to_json())),
+        ("@evidence@", embedded(&evidence.to_json())),
+    ];
+    fill(&compact(LIBRARY), &parts)
+}
+
+/// Content of the file that tells the library which templates of a chart can render accounts, bindings and
+/// Services, by their paths below the folder of templates, with a slash before them; and whether another
+/// chart of the same tree can render bindings.
+pub fn siblings_file(templates: &[String], elsewhere: bool) -> String {
+    embedded(&json!({"templates": templates, "elsewhere": elsewhere}))
+}
+
+/// Puts parts in place of their tokens, each token once, parts not looked into: they hold foreign text.
+fn fill(text: &str, parts: &[(&str, String)]) -> String {
+    let mut filled = String::new();
+    let mut rest = text;
+    loop {
+        let next = parts
+            .iter()
+            .filter_map(|(token, part)| Some((rest.find(token)?, *token, part)))
+            .min_by_key(|(at, _, _)| *at);
+        let Some((at, token, part)) = next else {
+            filled.push_str(rest);
+            return filled;
+        };
+        filled.push_str(rest.get(..at).unwrap_or_default());
+        filled.push_str(part);
+        rest = rest.get(at + token.len()..).unwrap_or_default();
+    }
+}
+
+/// Without indentation and comments: it becomes part of each release's Secret, which may have 1 MiB in all.
+fn compact(text: &str) -> String {
+    text.lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with("{{- /*"))
+        .collect()
+}
+
+/// JSON as text of a template. Delimiters of actions can only stand in strings, where they can be escaped, and
+/// so must the library's token.
+fn embedded(value: &Value) -> String {
+    value
+        .to_string()
+        .replace("{{", "{\\u007b")
+        .replace("@quench@", "\\u0040quench@")
+}
+
+fn compile(id: &str, check: &Check) -> String {
+    let mut code = Compiler::default();
+    code.open(&format!("if not (hasKey $off {})", quoted(id)));
+    if !check.kinds.is_empty() {
+        code.open(&format!("if has $kind {}", list(check.kinds)));
+    }
+    if check.scope == Scope::RegularContainer {
+        code.open("if eq $list \"containers\"");
+    }
+    for condition in [&check.applies, &check.broken] {
+        if !matches!(condition, Condition::Always) {
+            let holds = code.condition(condition);
+            code.open(&format!("if {holds}"));
+        }
+    }
+    let container = match check.scope {
+        Scope::Container | Scope::RegularContainer => " \"container\" $container_name",
+        Scope::Pod | Scope::Object => "",
+    };
+    code.action("$waived := \"false\"");
+    code.action("if $waivers");
+    code.action(&format!(
+        "$waived = include \"@quench@.waived\" (dict \"waivers\" $waivers \"rule\" {}{container})",
+        quoted(id)
+    ));
+    code.action("end");
+    code.open("if ne $waived \"true\"");
+    let conditions: Vec<String> = check
+        .fixes
+        .iter()
+        .map(|fix| code.condition(&fix.when))
+        .collect();
+    for (index, (fix, holds)) in check.fixes.iter().zip(conditions).enumerate() {
+        match index {
+            0 => code.open(&format!("if {holds}")),
+            _ => code.otherwise(&format!("else if {holds}")),
+        }
+        code.steps(fix.steps);
+    }
+    code.finish()
+}
+
+/// Text as a Go string. JSON's escapes are all Go's too.
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+fn list(items: &[&str]) -> String {
+    let items: Vec<String> = items.iter().map(|item| quoted(item)).collect();
+    format!("(list {})", items.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn embedded_text_cannot_become_an_action() {
+        let hostile = json!({"{{ fail \"x\" }}": ["}}", "@quench@.object", "{{{"]});
+        let text = embedded(&hostile);
+        assert!(!text.contains("{{"));
+        assert!(!text.contains("@quench@"));
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), hostile);
+    }
+
+    #[test]
+    fn parts_are_not_looked_into() {
+        let parts = [("@a@", "@b@".to_owned()), ("@b@", "x".to_owned())];
+        assert_eq!(fill("1 @a@ 2 @b@ 3", &parts), "1 @b@ 2 x 3");
+    }
+
+    #[test]
+    fn definitions_balance_and_are_small() {
+        let text = definitions(Level::Operable, &Evidence::default(), &Settings::default());
+        let opened = ["{{- if ", "{{- range ", "{{- define ", "{{- with "]
+            .iter()
+            .map(|word| text.matches(word).count())
+            .sum::<usize>();
+        assert_eq!(opened, text.matches("{{- end -}}").count());
+        assert!(text.len() < 64 << 10, "{} bytes", text.len());
+    }
+}

@@ -1,0 +1,342 @@
+{{- /* Hardens one object in place. See quench_chart::rewrite::driver for what it is called with. */ -}}
+{{- define "@quench@.object" -}}
+  {{- $object := .object -}}
+  {{- $root := .root -}}
+  {{- $nothing := index (dict) "nothing" -}}
+  {{- $in_chart := false -}}
+  {{- if kindIs "map" $root -}}
+    {{- if and (kindIs "map" (index $root "Template")) (kindIs "map" (index $root "Release")) (hasKey $root "Chart") -}}
+      {{- $in_chart = true -}}
+    {{- end -}}
+  {{- end -}}
+  {{- /* What does not change within a render is kept in the chart's own context, which no template prints. */ -}}
+  {{- $context := dict -}}
+  {{- if $in_chart -}}
+    {{- if hasKey $root "@quench@" -}}
+      {{- $context = index $root "@quench@" -}}
+    {{- end -}}
+  {{- end -}}
+  {{- if not (hasKey $context "off") -}}
+    {{- $made := include "@quench@.context" (dict "context" $context "root" $root "settings" .settings "in_chart" $in_chart) -}}
+    {{- if $in_chart -}}
+      {{- $kept := set $root "@quench@" $context -}}
+    {{- end -}}
+  {{- end -}}
+  {{- $off := $context.off -}}
+  {{- $settings := $context.settings -}}
+  {{- $kind := toString (index $object "kind") -}}
+  {{- $name := "" -}}
+  {{- $metadata := index $object "metadata" -}}
+  {{- if kindIs "map" $metadata -}}
+    {{- if kindIs "string" (index $metadata "name") -}}
+      {{- $name = index $metadata "name" -}}
+    {{- end -}}
+  {{- end -}}
+  {{- $waivers := list -}}
+  {{- range $waiver := $context.waivers -}}
+    {{- if and (regexMatch $waiver.kind (lower $kind)) (regexMatch $waiver.name $name) -}}
+      {{- $waivers = append $waivers $waiver -}}
+    {{- end -}}
+  {{- end -}}
+  {{- $template := $nothing -}}
+  {{- $pod := $nothing -}}
+  {{- $version := toString (index $object "apiVersion") -}}
+  {{- $group := "" -}}
+  {{- if contains "/" $version -}}
+    {{- $group = first (splitList "/" $version) -}}
+  {{- end -}}
+  {{- if has $group (list @groups@) -}}
+    {{- $keys := index (dict @workloads@) $kind -}}
+    {{- if kindIs "slice" $keys -}}
+      {{- $template = $object -}}
+      {{- range $key := $keys -}}
+        {{- if kindIs "map" $template -}}
+          {{- $template = index $template $key -}}
+        {{- end -}}
+      {{- end -}}
+      {{- if kindIs "map" $template -}}
+        {{- $pod = index $template "spec" -}}
+      {{- end -}}
+    {{- end -}}
+  {{- end -}}
+  {{- if kindIs "map" $pod -}}
+    {{- range $list := list "initContainers" "containers" -}}
+      {{- $containers := index $pod $list -}}
+      {{- if kindIs "slice" $containers -}}
+        {{- range $container := $containers -}}
+          {{- if kindIs "map" $container -}}
+            {{- $container_name := "" -}}
+            {{- if kindIs "string" (index $container "name") -}}
+              {{- $container_name = index $container "name" -}}
+            {{- end -}}
+            {{- $image := $nothing -}}
+            {{- $pin := $nothing -}}
+            {{- $reference := index $container "image" -}}
+            {{- if kindIs "string" $reference -}}
+              {{- $image = $context.evidence.any -}}
+              {{- $number := index $context.evidence.images $reference -}}
+              {{- if $number -}}
+                {{- $image = index $context.evidence.entries $number -}}
+              {{- end -}}
+              {{- $number = index $context.evidence.pins $reference -}}
+              {{- if $number -}}
+                {{- $pin = index $context.evidence.entries $number -}}
+              {{- end -}}
+            {{- end -}}
+@container@
+          {{- end -}}
+        {{- end -}}
+      {{- end -}}
+    {{- end -}}
+@pod@
+  {{- end -}}
+@object@
+{{- end -}}
+{{- /* Whether a waiver covers a rule: prints "true". */ -}}
+{{- define "@quench@.waived" -}}
+  {{- $call := . -}}
+  {{- $waived := false -}}
+  {{- range $waiver := .waivers -}}
+    {{- if eq $waiver.rule $call.rule -}}
+      {{- if not (hasKey $waiver "container") -}}
+        {{- $waived = true -}}
+      {{- else if hasKey $call "container" -}}
+        {{- if regexMatch $waiver.container $call.container -}}
+          {{- $waived = true -}}
+        {{- end -}}
+      {{- end -}}
+    {{- end -}}
+  {{- end -}}
+  {{- $waived -}}
+{{- end -}}
+{{- /* Fills the map that is kept. */ -}}
+{{- define "@quench@.context" -}}
+  {{- $context := .context -}}
+  {{- $given := .settings -}}
+  {{- $defaults := fromJson (include "@quench@.defaults" .) -}}
+  {{- $settings := dict -}}
+  {{- range $key := list "registry" "platform" -}}
+    {{- $value := index $given $key -}}
+    {{- if not (kindIs "string" $value) -}}
+      {{- $value = index $defaults $key -}}
+    {{- end -}}
+    {{- if $value -}}
+      {{- $set := set $settings $key $value -}}
+    {{- end -}}
+  {{- end -}}
+  {{- $off := $defaults.off -}}
+  {{- $rules := index $given "rules" -}}
+  {{- if kindIs "map" $rules -}}
+    {{- range $id, $rule := $rules -}}
+      {{- if kindIs "map" $rule -}}
+        {{- $enabled := toString (index $rule "enabled") -}}
+        {{- if eq $enabled "false" -}}
+          {{- $set := set $off $id true -}}
+        {{- else if eq $enabled "true" -}}
+          {{- $set := unset $off $id -}}
+        {{- end -}}
+      {{- end -}}
+    {{- end -}}
+  {{- end -}}
+  {{- $waivers := $defaults.waivers -}}
+  {{- $more := index $given "waivers" -}}
+  {{- if kindIs "slice" $more -}}
+    {{- $waivers = concat $waivers $more -}}
+  {{- else if $more -}}
+    {{- fail "global.hardening.waivers must be a list" -}}
+  {{- end -}}
+  {{- $read := list -}}
+  {{- $today := now | date "2006-01-02" -}}
+  {{- range $waiver := $waivers -}}
+    {{- if not (kindIs "map" $waiver) -}}
+      {{- fail "global.hardening.waivers: each waiver must be a map with rule and reason" -}}
+    {{- end -}}
+    {{- $rule := toString (index $waiver "rule") -}}
+    {{- $reason := index $waiver "reason" -}}
+    {{- if or (kindIs "invalid" $reason) (eq (trim (toString $reason)) "") -}}
+      {{- fail (printf "global.hardening.waivers: the waiver for rule %q gives no reason; add `reason`" $rule) -}}
+    {{- end -}}
+    {{- $expires := index $waiver "expires" -}}
+    {{- if $expires -}}
+      {{- $expires = toString $expires -}}
+      {{- if not (regexMatch "^[0-9]{4}-[0-9]{2}-[0-9]{2}$" $expires) -}}
+        {{- fail (printf "global.hardening.waivers: the waiver for rule %q: expires %q is not a date; write YYYY-MM-DD, in quotes" $rule $expires) -}}
+      {{- end -}}
+      {{- if lt $expires $today -}}
+        {{- fail (printf "global.hardening.waivers: the waiver for rule %q expired on %s; renew it with a new date or remove it" $rule $expires) -}}
+      {{- end -}}
+    {{- end -}}
+    {{- $entry := dict "rule" $rule "kind" "" "name" "" -}}
+    {{- range $key := list "kind" "name" "container" -}}
+      {{- $value := index $waiver $key -}}
+      {{- if not (or (kindIs "invalid" $value) (eq (toString $value) "")) -}}
+        {{- $pattern := toString $value -}}
+        {{- if eq $key "kind" -}}
+          {{- $pattern = regexQuoteMeta (lower $pattern) -}}
+        {{- else -}}
+          {{- $pattern = replace "\\*" ".*" (regexQuoteMeta $pattern) -}}
+        {{- end -}}
+        {{- $set := set $entry $key (printf "(?s)^%s$" $pattern) -}}
+      {{- end -}}
+    {{- end -}}
+    {{- $read = append $read $entry -}}
+  {{- end -}}
+  {{- $labels := dict -}}
+  {{- if .in_chart -}}
+    {{- range $key, $value := dict "chart" .root.Chart.Name "version" .root.Chart.AppVersion "release" .root.Release.Name "service" .root.Release.Service -}}
+      {{- $value = regexReplaceAll "[^A-Za-z0-9_.-]" (toString $value) "_" -}}
+      {{- $set := set $labels $key (trimAll "-_." (trunc 63 $value)) -}}
+    {{- end -}}
+  {{- end -}}
+  {{- $set := set $context "settings" $settings -}}
+  {{- $set := set $context "waivers" $read -}}
+  {{- $set := set $context "labels" $labels -}}
+  {{- $set := set $context "in_chart" .in_chart -}}
+  {{- $set := set $context "evidence" (fromJson (include "@quench@.evidence" .)) -}}
+  {{- $set := set $context "off" $off -}}
+{{- end -}}
+{{- define "@quench@.defaults" -}}@defaults@{{- end -}}
+{{- define "@quench@.evidence" -}}@evidence@{{- end -}}
+{{- /* Accounts, bindings and Services of the chart, from its templates that can render some. One of those that includes another by path leads back here: it finds the map unfilled then, which only matters to text that is hashed. */ -}}
+{{- define "@quench@.siblings" -}}
+  {{- $context := .context -}}
+  {{- $root := .root -}}
+  {{- if not (hasKey $context "siblings") -}}
+    {{- $siblings := dict "accounts" (dict) "bound" (dict) "services" (list) "unclear" true -}}
+    {{- $set := set $context "siblings" $siblings -}}
+    {{- if $context.in_chart -}}
+      {{- $base := toString (index $root.Template "BasePath") -}}
+      {{- $found := fromJson (include (print $base "/_quench-siblings.tpl") $root) -}}
+      {{- range $path := $found.templates -}}
+        {{- range $document := regexSplit "(?m)^---[ \\t]*" (replace "<no value>" "" (include (print $base $path) $root)) -1 -}}
+          {{- if regexMatch "kind:.*(Service|RoleBinding|List)" $document -}}
+            {{- $done := include "@quench@.sibling" (dict "object" (fromYaml (print $document "\n")) "siblings" $siblings "depth" 0) -}}
+          {{- end -}}
+        {{- end -}}
+      {{- end -}}
+      {{- $set := set $siblings "unclear" (or $found.elsewhere (hasKey $siblings "everyone")) -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- define "@quench@.sibling" -}}
+  {{- $object := .object -}}
+  {{- $siblings := .siblings -}}
+  {{- $depth := .depth -}}
+  {{- $kind := toString (index $object "kind") -}}
+  {{- $metadata := index $object "metadata" -}}
+  {{- $name := "" -}}
+  {{- if kindIs "map" $metadata -}}
+    {{- $name = toString (index $metadata "name") -}}
+  {{- end -}}
+  {{- if and (kindIs "slice" (index $object "items")) (hasSuffix "List" $kind) (lt $depth 8) -}}
+    {{- range $item := index $object "items" -}}
+      {{- if kindIs "map" $item -}}
+        {{- $done := include "@quench@.sibling" (dict "object" $item "siblings" $siblings "depth" (add1 $depth)) -}}
+      {{- end -}}
+    {{- end -}}
+  {{- else if eq $kind "ServiceAccount" -}}
+    {{- $set := set $siblings.accounts $name true -}}
+  {{- else if or (eq $kind "RoleBinding") (eq $kind "ClusterRoleBinding") -}}
+    {{- $subjects := index $object "subjects" -}}
+    {{- if kindIs "slice" $subjects -}}
+      {{- range $subject := $subjects -}}
+        {{- if kindIs "map" $subject -}}
+          {{- $name = toString (index $subject "name") -}}
+          {{- if eq (toString (index $subject "kind")) "ServiceAccount" -}}
+            {{- $set := set $siblings.bound $name true -}}
+          {{- else if and (eq (toString (index $subject "kind")) "Group") (hasPrefix "system:" $name) -}}
+            {{- $set := set $siblings "everyone" true -}}
+          {{- end -}}
+        {{- end -}}
+      {{- end -}}
+    {{- end -}}
+  {{- else if eq $kind "Service" -}}
+    {{- $spec := index $object "spec" -}}
+    {{- if kindIs "map" $spec -}}
+      {{- $set := set $siblings "services" (append $siblings.services $spec) -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- /* What the chart shows about a pod's account, in a word. */ -}}
+{{- define "@quench@.account" -}}
+  {{- $done := include "@quench@.siblings" . -}}
+  {{- $siblings := .context.siblings -}}
+  {{- $name := "default" -}}
+  {{- $given := index .pod "serviceAccountName" -}}
+  {{- if not (and (kindIs "string" $given) $given) -}}
+    {{- $given = index .pod "serviceAccount" -}}
+  {{- end -}}
+  {{- if and (kindIs "string" $given) $given -}}
+    {{- $name = $given -}}
+  {{- end -}}
+  {{- if hasKey $siblings.bound $name -}}bound
+  {{- else if $siblings.unclear -}}unclear
+  {{- else if or (eq $name "default") (hasKey $siblings.accounts $name) -}}free
+  {{- else -}}foreign
+  {{- end -}}
+{{- end -}}
+{{- /* The first TCP port of a container that a Service leads to, as JSON; nothing where there is none. */ -}}
+{{- define "@quench@.served" -}}
+  {{- $done := include "@quench@.siblings" . -}}
+  {{- $labels := dict -}}
+  {{- $metadata := index .template "metadata" -}}
+  {{- if kindIs "map" $metadata -}}
+    {{- if kindIs "map" (index $metadata "labels") -}}
+      {{- $labels = index $metadata "labels" -}}
+    {{- end -}}
+  {{- end -}}
+  {{- $own := list -}}
+  {{- $ports := index .container "ports" -}}
+  {{- if kindIs "slice" $ports -}}
+    {{- range $port := $ports -}}
+      {{- if kindIs "map" $port -}}
+        {{- if has (toString (index $port "protocol")) (list "" "<nil>" "TCP") -}}
+          {{- $own = append $own $port -}}
+        {{- end -}}
+      {{- end -}}
+    {{- end -}}
+  {{- end -}}
+  {{- $served := "" -}}
+  {{- range $service := .context.siblings.services -}}
+    {{- $selector := index $service "selector" -}}
+    {{- $selects := and (kindIs "map" $selector) $selector -}}
+    {{- if $selects -}}
+      {{- range $key, $value := $selector -}}
+        {{- if not (and (hasKey $labels $key) (eq (toString $value) (toString (index $labels $key)))) -}}
+          {{- $selects = false -}}
+        {{- end -}}
+      {{- end -}}
+    {{- end -}}
+    {{- if and $selects (kindIs "slice" (index $service "ports")) -}}
+      {{- range $port := index $service "ports" -}}
+        {{- if and (not $served) (kindIs "map" $port) -}}
+          {{- if has (toString (index $port "protocol")) (list "" "<nil>" "TCP") -}}
+            {{- $target := index $port "targetPort" -}}
+            {{- if kindIs "invalid" $target -}}
+              {{- $target = index $port "port" -}}
+            {{- end -}}
+            {{- if not (kindIs "invalid" $target) -}}
+              {{- range $candidate := $own -}}
+                {{- if not $served -}}
+                  {{- $name := index $candidate "name" -}}
+                  {{- if not (kindIs "string" $name) -}}
+                    {{- $name = "" -}}
+                  {{- end -}}
+                  {{- $number := index $candidate "containerPort" -}}
+                  {{- if or (eq $name (toString $target)) (and (not (kindIs "invalid" $number)) (eq (toString $number) (toString $target))) -}}
+                    {{- if $name -}}
+                      {{- $served = toJson $name -}}
+                    {{- else if not (kindIs "invalid" $number) -}}
+                      {{- $served = toJson $number -}}
+                    {{- end -}}
+                  {{- end -}}
+                {{- end -}}
+              {{- end -}}
+            {{- end -}}
+          {{- end -}}
+        {{- end -}}
+      {{- end -}}
+    {{- end -}}
+  {{- end -}}
+  {{- $served -}}
+{{- end -}}
