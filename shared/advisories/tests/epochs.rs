@@ -91,7 +91,7 @@ fn real_exports_import_whole_and_find_what_they_say() {
     let Some(exports) = exports() else { return };
     let folder = tempfile::tempdir().unwrap();
     let started = Instant::now();
-    let (epoch, report) = Epoch::build(&[exports.clone()], folder.path()).unwrap();
+    let (epoch, report) = Epoch::build(std::slice::from_ref(&exports), folder.path()).unwrap();
     let imported = started.elapsed();
     eprintln!(
         "import: {} records in {imported:?}\n{report:#?}",

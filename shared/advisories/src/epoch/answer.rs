@@ -1,6 +1,6 @@
 //! What an epoch answers when asked about components.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use quench_model::Severity;
@@ -93,19 +93,19 @@ pub struct Matches {
     pub unchecked: Vec<Unchecked>,
 }
 
-/// Of which ecosystems and distribution releases an epoch speaks.
+/// Of which ecosystems and distribution releases an epoch speaks, and with how many advisories.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Coverage(pub BTreeSet<Ecosystem>);
+pub struct Coverage(pub(super) BTreeMap<Ecosystem, u64>);
 
 impl Coverage {
     /// Whether the epoch speaks of an ecosystem (with its release).
     pub fn includes(&self, ecosystem: &Ecosystem) -> bool {
-        self.0.contains(ecosystem)
+        self.0.contains_key(ecosystem)
     }
 
-    /// The ecosystems, sorted.
-    pub fn ecosystems(&self) -> impl Iterator<Item = &Ecosystem> {
-        self.0.iter()
+    /// The ecosystems, sorted, and how many advisories speak of each.
+    pub fn ecosystems(&self) -> impl Iterator<Item = (&Ecosystem, u64)> {
+        self.0.iter().map(|(ecosystem, count)| (ecosystem, *count))
     }
 }

@@ -1,5 +1,6 @@
 //! The database of an epoch.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use quench_model::{Digest, Hasher};
@@ -24,7 +25,7 @@ const AFFECTED: TableDefinition<&[u8], &[u8]> = TableDefinition::new("affected")
 const ABOUT: TableDefinition<&str, &[u8]> = TableDefinition::new("about");
 
 /// Changes when the database's content does for the same records: version keys, rows, tables.
-const INDEX_VERSION: &str = "1";
+const INDEX_VERSION: &str = "2";
 
 /// Where the database of an epoch lies.
 pub(super) fn path_of(digest: &Digest, folder: &Path) -> PathBuf {
@@ -244,8 +245,15 @@ impl Draft {
                         path: path.to_owned(),
                         key: id.value().to_owned(),
                     })?;
+                let ecosystems: BTreeSet<_> = record
+                    .affected
+                    .iter()
+                    .map(|entry| &entry.package.ecosystem)
+                    .collect();
+                for ecosystem in ecosystems {
+                    *coverage.0.entry(ecosystem.clone()).or_default() += 1;
+                }
                 for entry in &record.affected {
-                    coverage.0.insert(entry.package.ecosystem.clone());
                     let row = Row::of(entry);
                     if !row.is_empty() {
                         affected
