@@ -16,9 +16,9 @@ const MAX_LISTED: usize = 50;
 pub struct Options<'a> {
     /// Annotations whose name begins with `checksum/`: they are hashes of rendered text, not of its meaning.
     pub ignore_checksums: bool,
-    /// A second render of the first side, with the same values. Where the two differ, the chart puts in random values
-    /// (passwords, certificates), and so may the second side.
-    pub again: Option<&'a Rendered>,
+    /// Further renders of the first side, with the same values. Where they differ from it, the chart puts in random values or
+    /// times (passwords, certificates), and so may the second side.
+    pub again: &'a [Rendered],
 }
 
 /// Result of a comparison.
@@ -84,13 +84,13 @@ impl fmt::Display for Comparison {
 pub fn compare(left: &Rendered, right: &Rendered, options: Options<'_>) -> Comparison {
     let left = by_id(left);
     let mut found = differences(&left, &by_id(right), options.ignore_checksums);
-    if let Some(again) = options.again {
-        let random: BTreeSet<_> = differences(&left, &by_id(again), options.ignore_checksums)
-            .into_iter()
-            .map(|difference| (difference.object, difference.pointer))
-            .collect();
-        found.retain(|d| !random.contains(&(d.object.clone(), d.pointer.clone())));
-    }
+    let random: BTreeSet<_> = options
+        .again
+        .iter()
+        .flat_map(|again| differences(&left, &by_id(again), options.ignore_checksums))
+        .map(|difference| (difference.object, difference.pointer))
+        .collect();
+    found.retain(|d| !random.contains(&(d.object.clone(), d.pointer.clone())));
     let total = found.len();
     found.truncate(MAX_LISTED);
     Comparison {
@@ -240,7 +240,7 @@ mod tests {
         let other = rendered(&[&object("s2", "p3")]);
         let options = Options {
             ignore_checksums: true,
-            again: Some(&again),
+            again: &[again],
         };
         assert!(compare(&first, &other, options).is_same());
         assert_eq!(compare(&first, &other, Options::default()).total, 2);

@@ -115,6 +115,8 @@ fn read_within(
             return Err(error(&raw, "is there twice"));
         }
     }
+    // To the end of the stream, where the checksum stands.
+    io::copy(&mut tar.into_inner(), &mut io::sink()).map_err(|e| broken(&e))?;
     if files.is_empty() {
         return Err(error("", "holds no files"));
     }

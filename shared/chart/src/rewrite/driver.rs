@@ -63,11 +63,10 @@ fn hex(bytes: &[u8]) -> String {
 
 /// The driver without indentation and comments: it becomes part of each release's Secret, which may have 1 MiB in all.
 fn compact(text: &str) -> String {
+    let comment = |line: &&str| line.starts_with("{{- /*") && line.ends_with("*/ -}}");
     text.lines()
         .map(str::trim)
-        .filter(|line| {
-            !line.is_empty() && !(line.starts_with("{{- /*") && line.ends_with("*/ -}}"))
-        })
+        .filter(|line| !line.is_empty() && !comment(line))
         .collect::<Vec<_>>()
         .join("\n")
 }

@@ -20,7 +20,7 @@ fn unchanged(name: &str, helm: &Helm, chart: &Chart, request: &Request) -> Rende
     let on = render(helm, &rewritten, request);
     let options = Options {
         ignore_checksums: true,
-        again: None,
+        again: &[],
     };
     let comparison = compare(&original, &on, options);
     assert!(comparison.is_same(), "{name}: {comparison}\n{}", on.text);
