@@ -3,8 +3,7 @@
 //! Start with [`Epoch`]: [`Epoch::build`] imports OSV records into one, [`Epoch::matches`] asks it about
 //! [`Component`]s. An epoch is a fixed state of advisory data, named by the digest of its content, and can be written
 //! to one file ([`Epoch::export`]) and opened elsewhere ([`Epoch::open`]). [`Epoch::diff`] says which advisories changed
-//! between two epochs, and a [`ReverseIndex`] over stored components says whom that touches. [`finding`] has the words in which
-//! all of that is told.
+//! between two epochs, and a [`ReverseIndex`] over stored components says whom that touches.
 //!
 //! Three answers are kept apart everywhere: a component matches, a component does not match, and the epoch cannot
 //! tell ([`Unchecked`]). The third is never reported as the second.
@@ -17,7 +16,6 @@ mod cvss;
 mod ecosystem;
 mod epoch;
 mod error;
-pub mod finding;
 pub mod in_force;
 mod osv;
 mod reverse;

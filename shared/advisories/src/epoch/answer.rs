@@ -104,8 +104,13 @@ impl Coverage {
         self.0.contains_key(ecosystem)
     }
 
-    /// The ecosystems, sorted, and how many advisories speak of each.
-    pub fn ecosystems(&self) -> impl Iterator<Item = (&Ecosystem, u64)> {
-        self.0.iter().map(|(ecosystem, count)| (ecosystem, *count))
+    /// The ecosystems, sorted.
+    pub fn ecosystems(&self) -> impl Iterator<Item = &Ecosystem> {
+        self.0.keys()
+    }
+
+    /// How many advisories speak of an ecosystem.
+    pub fn advisories(&self, ecosystem: &Ecosystem) -> u64 {
+        self.0.get(ecosystem).copied().unwrap_or_default()
     }
 }
