@@ -43,61 +43,49 @@ impl Evidence {
     /// Facts a user states for images that are not fetched. There are no digests then.
     pub fn from_facts_file(file: &FactsFile) -> Self {
         let mut evidence = Self::default();
-        for (reference, facts) in &file.images {
-            let mut facts = facts.clone();
-            facts.source = Some(FactsSource::File);
-            if reference == "*" {
-                evidence.any = Some(facts_value(&facts));
-                continue;
-            }
-            evidence
-                .images
-                .insert(reference.clone(), facts_value(&facts));
-            if let Ok(reference) = reference.parse::<ImageReference>() {
-                for spelling in spellings(&reference) {
-                    evidence
-                        .images
-                        .entry(spelling)
-                        .or_insert_with(|| facts_value(&facts));
-                }
-            }
-        }
+        evidence.state_facts(file);
         evidence
     }
 
-    /// Adds what is known of an image. Facts a user states for it go before those read from it.
-    pub fn add_facts(&mut self, reference: &ImageReference, digest: &Digest, facts: &ImageFacts) {
+    /// Adds facts a user states. What was read from an image before stays: it needs no stand-in.
+    pub fn state_facts(&mut self, file: &FactsFile) {
+        for (reference, facts) in &file.images {
+            let mut facts = facts.clone();
+            facts.source = Some(FactsSource::File);
+            let value = facts_value(&facts);
+            if reference == "*" {
+                self.any = Some(value);
+                continue;
+            }
+            let mut written = vec![reference.clone()];
+            if let Ok(reference) = reference.parse::<ImageReference>() {
+                written.extend(spellings(&reference));
+            }
+            for spelling in written {
+                self.images.entry(spelling).or_insert_with(|| value.clone());
+            }
+        }
+    }
+
+    /// Adds what was read from an image. `rendered` are further ways in which the chart writes its reference.
+    pub fn add_facts(
+        &mut self,
+        reference: &ImageReference,
+        rendered: &[String],
+        digest: &Digest,
+        facts: &ImageFacts,
+    ) {
         let value = facts_value(facts);
-        let pinned = Self::pin(reference, digest).reference(None);
-        let mut spellings = spellings(reference);
-        spellings.extend([pinned, format!("{}@{digest}", reference.name())]);
-        for spelling in spellings {
-            self.images.entry(spelling).or_insert_with(|| value.clone());
+        for spelling in every_spelling(reference, rendered, digest) {
+            self.images.insert(spelling, value.clone());
         }
     }
 
-    /// Adds the digest of an image.
-    pub fn add_digest(&mut self, reference: &ImageReference, digest: &Digest) {
-        let pin = Self::pin(reference, digest);
-        let mut spellings = spellings(reference);
-        spellings.extend([
-            pin.reference(None),
-            format!("{}@{digest}", reference.name()),
-        ]);
-        for spelling in spellings {
+    /// Adds the digest of an image. `rendered` are further ways in which the chart writes its reference.
+    pub fn add_digest(&mut self, reference: &ImageReference, rendered: &[String], digest: &Digest) {
+        let pin = pin(reference, digest);
+        for spelling in every_spelling(reference, rendered, digest) {
             self.pins.insert(spelling, pin.clone());
-        }
-    }
-
-    fn pin(reference: &ImageReference, digest: &Digest) -> Pin {
-        Pin {
-            registry: reference.registry().to_owned(),
-            repository: reference.repository().to_owned(),
-            tag: reference
-                .tag()
-                .map(|tag| format!(":{tag}"))
-                .unwrap_or_default(),
-            digest: digest.clone(),
         }
     }
 
@@ -151,6 +139,27 @@ impl Evidence {
         all.insert("any".to_owned(), self.any.clone().unwrap_or(Value::Null));
         Value::Object(all)
     }
+}
+
+fn pin(reference: &ImageReference, digest: &Digest) -> Pin {
+    Pin {
+        registry: reference.registry().to_owned(),
+        repository: reference.repository().to_owned(),
+        tag: reference
+            .tag()
+            .map(|tag| format!(":{tag}"))
+            .unwrap_or_default(),
+        digest: digest.clone(),
+    }
+}
+
+/// Every way in which a chart may write a reference, the hardened chart included.
+fn every_spelling(reference: &ImageReference, rendered: &[String], digest: &Digest) -> Vec<String> {
+    let mut found = spellings(reference);
+    found.extend(rendered.iter().cloned());
+    found.push(pin(reference, digest).reference(None));
+    found.push(format!("{}@{digest}", reference.name()));
+    found
 }
 
 /// Facts as the rule language reads them: writable paths always with `path`, `copyUp` and a name for their volume.
@@ -239,7 +248,7 @@ mod tests {
     fn an_image_is_known_under_every_spelling_and_its_digest() {
         let mut evidence = Evidence::default();
         let digest = Digest::of(b"x");
-        evidence.add_digest(&"nginx".parse().unwrap(), &digest);
+        evidence.add_digest(&"nginx".parse().unwrap(), &[], &digest);
         for spelling in [
             "nginx",
             "nginx:latest",

@@ -5,7 +5,8 @@
 //! compiles it to the template code with which a chart hardens itself, and [`documentation`] prints it for people.
 //!
 //! [`Evidence`] is what is known about images, [`Settings`] what policy, target and values say, [`Siblings`] what
-//! other objects of the chart show. [`pod_security`] judges pods by the Pod Security Standards, independently of the rules.
+//! other objects of the chart show. [`hardening`] puts it all together for a chart: levels 2 and 4 are that with other rules.
+//! [`pod_security`] judges pods by the Pod Security Standards, independently of the rules.
 //!
 //! # Why not write each rule twice?
 //! Because the second copy would be wrong. What a chart does at render time, for values nobody has tried, must be
@@ -15,6 +16,7 @@ mod catalogue;
 pub mod documentation;
 pub mod evaluate;
 mod evidence;
+pub mod hardening;
 pub mod pod_security;
 mod release;
 pub mod rule;

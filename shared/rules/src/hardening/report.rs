@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use quench_model::{Evidence, Severity};
+use quench_model::{Evidence, Level, Severity};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -14,8 +14,8 @@ pub struct Report {
     pub chart: String,
     /// Version of the chart.
     pub version: String,
-    /// Helm that rendered it, as `helm version` tells.
-    pub helm: String,
+    /// Level the report is of.
+    pub level: Level,
     /// What was wrong before.
     pub before: Numbers,
     /// What is still wrong after, waived places not counted.

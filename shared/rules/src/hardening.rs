@@ -1,0 +1,346 @@
+//! Making a chart harden itself, and showing that it does.
+//!
+//! [`harden_chart`] renders a chart as it is, lets the rules say what should become of that, puts the same rules into
+//! the chart as templates, renders it again, and compares. Where the two differ the chart is refused: what cannot
+//! be shown to be right is not shipped. [`evidence_of`] reads what is known of a package's images.
+
+mod findings;
+mod guide;
+mod images;
+pub mod report;
+mod tree;
+
+use quench_chart::chart::{Chart, ChartError};
+use quench_chart::compare::{Options, compare};
+use quench_chart::render::{Helm, RenderError, Rendered, Request};
+use quench_chart::rewrite::{driver, restore, rewrite};
+use quench_chart::workload;
+use quench_model::{Finding, Level, PackageName, Policy, Target};
+use quench_package::EngineError;
+use serde_json::{Map, Value};
+
+use crate::evaluate::{self, Surroundings, Verdict};
+use crate::pod_security::{self, Standard, Version};
+use crate::template::definitions;
+use crate::{Evidence, Release, Settings, Siblings};
+
+pub use images::evidence_of;
+use report::{Numbers, PodVerdict, Report};
+use tree::Tree;
+
+/// Name of the file in a hardened chart that tells what was done.
+pub const GUIDE: &str = "HARDENING.md";
+
+/// What a chart is hardened for.
+#[derive(Debug, Clone, Copy)]
+pub struct Demands<'a> {
+    /// Package that findings are told of; for a chart alone, its name.
+    pub package: &'a PackageName,
+    /// Values files of the user, in the order they apply.
+    pub values: &'a [Vec<u8>],
+    /// The team's policy. Its waivers become defaults of the chart.
+    pub policy: &'a Policy,
+    /// The environment's facts. Its registry and platform become defaults of the chart.
+    pub target: &'a Target,
+    /// Image facts and digests; [`Evidence::from_facts_file`] for stand-in facts, [`Evidence::default`] for
+    /// none, in which case rules that need evidence report instead of fixing.
+    pub evidence: &'a Evidence,
+}
+
+/// A chart that hardens itself.
+#[derive(Debug, Clone)]
+pub struct HardenedChart {
+    /// The chart.
+    pub chart: Chart,
+    /// Findings of the rules: resolved, still open, or suppressed by a waiver.
+    pub findings: Vec<Finding>,
+    /// What was changed and what was not.
+    pub report: Report,
+}
+
+/// Why a chart could not be hardened.
+#[derive(Debug, thiserror::Error)]
+pub enum HardenError {
+    /// The chart or the values are wrong, or the hardened chart is not what the rules say.
+    #[error("{0}")]
+    Input(String),
+    /// Helm is missing, or does not run.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl From<RenderError> for HardenError {
+    fn from(error: RenderError) -> Self {
+        match error {
+            RenderError::NoHelm | RenderError::Start { .. } | RenderError::Io { .. } => {
+                Self::Unavailable(error.to_string())
+            }
+            error => Self::Input(error.to_string()),
+        }
+    }
+}
+
+impl From<ChartError> for HardenError {
+    fn from(error: ChartError) -> Self {
+        Self::Input(error.to_string())
+    }
+}
+
+impl From<HardenError> for EngineError {
+    fn from(error: HardenError) -> Self {
+        match error {
+            HardenError::Input(reason) => Self::Input(reason),
+            HardenError::Unavailable(reason) => Self::Unavailable {
+                reason,
+                retry_after: std::time::Duration::from_secs(30),
+            },
+        }
+    }
+}
+
+/// Makes a chart harden itself by the rules up to `level`, and tells what that changes at the values given. A chart
+/// that was hardened before is hardened anew.
+///
+/// # Errors
+/// The chart does not render, or what it renders to cannot be shown to be what the rules say.
+pub async fn harden_chart(
+    helm: &Helm,
+    chart: &Chart,
+    level: Level,
+    demands: Demands<'_>,
+) -> Result<HardenedChart, HardenError> {
+    let plain = plain(chart)?;
+    let request = request(demands)?;
+    let defaults = Settings::new(demands.policy, demands.target);
+    let settings = settings_in_force(&plain, &request, &defaults)?;
+    let before = helm.render(&plain, &request).await?;
+    let again = helm.render(&plain, &request).await?;
+
+    let surroundings = Surroundings {
+        evidence: demands.evidence,
+        settings: &settings,
+        siblings: &Siblings::default(),
+        release: &Release::default(),
+        level,
+    };
+    let tree = Tree::new(&plain, &before);
+    let (expected, verdicts) = harden(&before, &tree, surroundings);
+    let (expected_again, _) = harden(&again, &Tree::new(&plain, &again), surroundings);
+
+    let library = driver::library(&definitions(level, demands.evidence, &defaults));
+    let mut hardened = rewrite(&plain, &library)?;
+    tree::add_siblings_files(&mut hardened, &plain, &before)?;
+    let after = helm.render(&hardened, &request).await?;
+    let options = Options {
+        ignore_checksums: true,
+        again: &[expected_again],
+    };
+    let comparison = compare(&expected, &after, options);
+    if !comparison.is_same() {
+        return Err(HardenError::Input(format!(
+            "chart {}: its own hardening differs from what the rules say, so it is not shipped: {comparison}",
+            plain.name()
+        )));
+    }
+
+    let mut report = report(&plain, level, &before, &after, &tree, surroundings);
+    findings::tell(&mut report, &verdicts);
+    hardened.insert(GUIDE, guide::write(&report))?;
+    // Assembled anew, so that no line of `.helmignore` hides what was added.
+    let chart = Chart::from_files(hardened.files().clone())?;
+    Ok(HardenedChart {
+        chart,
+        findings: findings::findings(demands.package, &verdicts),
+        report,
+    })
+}
+
+/// The chart without anything hardening put into it.
+fn plain(chart: &Chart) -> Result<Chart, HardenError> {
+    let mut plain = restore(chart)?;
+    tree::remove_siblings_files(&mut plain)?;
+    plain.remove(GUIDE)?;
+    Ok(plain)
+}
+
+fn request(demands: Demands<'_>) -> Result<Request, HardenError> {
+    let values = demands
+        .values
+        .iter()
+        .enumerate()
+        .map(|(index, bytes)| {
+            String::from_utf8(bytes.clone())
+                .map_err(|_| HardenError::Input(format!("values file {} is not UTF-8", index + 1)))
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(Request {
+        values,
+        kube_version: demands.target.kube_version.clone(),
+        ..Request::default()
+    })
+}
+
+/// The defaults with `global.hardening` of the chart's values and the user's over them.
+fn settings_in_force(
+    chart: &Chart,
+    request: &Request,
+    defaults: &Settings,
+) -> Result<Settings, HardenError> {
+    let mut hardening = Value::Object(Map::new());
+    let mut layers = vec![chart.values()?];
+    for (index, text) in request.values.iter().enumerate() {
+        let values = quench_chart::yaml::values(text)
+            .map_err(|error| HardenError::Input(format!("values file {}: {error}", index + 1)))?;
+        layers.push(values);
+    }
+    for layer in layers {
+        if let Some(given) = layer.pointer("/global/hardening") {
+            merge(&mut hardening, given);
+        }
+    }
+    defaults
+        .clone()
+        .with_values(&hardening)
+        .map_err(|error| HardenError::Input(error.to_string()))
+}
+
+/// Puts values over others as Helm does: maps are merged, null takes away.
+fn merge(under: &mut Value, over: &Value) {
+    match (under.as_object_mut(), over.as_object()) {
+        (Some(under), Some(over)) => {
+            for (key, value) in over {
+                if value.is_null() {
+                    under.shift_remove(key);
+                } else {
+                    merge(under.entry(key.clone()).or_insert(Value::Null), value);
+                }
+            }
+        }
+        _ => *under = over.clone(),
+    }
+}
+
+/// What the rules make of rendered documents, and what they found.
+fn harden(
+    rendered: &Rendered,
+    tree: &Tree,
+    surroundings: Surroundings<'_>,
+) -> (Rendered, Vec<Verdict>) {
+    let mut hardened = rendered.clone();
+    let mut verdicts = Vec::new();
+    for document in &mut hardened.documents {
+        let around = tree.around(document, surroundings);
+        if let Some(object) = &mut document.object {
+            verdicts.extend(evaluate::harden(object, around));
+        }
+    }
+    (hardened, verdicts)
+}
+
+fn report(
+    chart: &Chart,
+    level: Level,
+    before: &Rendered,
+    after: &Rendered,
+    tree: &Tree,
+    surroundings: Surroundings<'_>,
+) -> Report {
+    Report {
+        chart: chart.name().to_owned(),
+        version: chart.version().to_owned(),
+        level,
+        before: numbers(before, tree, surroundings),
+        after: numbers(after, tree, surroundings),
+        changes: Vec::new(),
+        remaining: Vec::new(),
+        waived: Vec::new(),
+        pods: pods(before, after),
+        notes: notes(chart, before, surroundings.evidence),
+    }
+}
+
+fn numbers(rendered: &Rendered, tree: &Tree, surroundings: Surroundings<'_>) -> Numbers {
+    let mut numbers = Numbers::default();
+    let mut broken = Vec::new();
+    for document in &rendered.documents {
+        if let Some(object) = &document.object {
+            broken.extend(evaluate::broken(
+                object,
+                tree.around(document, surroundings),
+            ));
+        }
+    }
+    findings::count(&mut numbers, &broken);
+    numbers.objects = rendered.objects().count();
+    for (_, metadata, spec) in pods_of(rendered) {
+        numbers.workloads += 1;
+        let violations = pod_security::evaluate(
+            Standard::Restricted,
+            Version::LATEST,
+            metadata.as_ref(),
+            &spec,
+        );
+        numbers.restricted += usize::from(violations.is_empty());
+    }
+    numbers
+}
+
+fn pods_of(rendered: &Rendered) -> impl Iterator<Item = (String, Option<Value>, Value)> {
+    rendered.objects().filter_map(workload::pod).map(|pod| {
+        (
+            format!("{}/{}", pod.owner.kind, pod.owner.name),
+            pod.metadata.cloned().map(Value::Object),
+            Value::Object(pod.spec.clone()),
+        )
+    })
+}
+
+fn pods(before: &Rendered, after: &Rendered) -> Vec<PodVerdict> {
+    let mut before: Vec<_> = pods_of(before).collect();
+    let mut verdicts: Vec<PodVerdict> = pods_of(after)
+        .map(|(object, metadata, spec)| {
+            let was = before.iter().position(|(name, _, _)| *name == object);
+            let was = was.map(|index| before.remove(index));
+            let strictest = |metadata: &Option<Value>, spec: &Value| {
+                pod_security::strictest(Version::LATEST, metadata.as_ref(), spec).to_owned()
+            };
+            let violations = pod_security::evaluate(
+                Standard::Restricted,
+                Version::LATEST,
+                metadata.as_ref(),
+                &spec,
+            );
+            PodVerdict {
+                object,
+                before: was.map_or_else(String::new, |(_, metadata, spec)| {
+                    strictest(&metadata, &spec)
+                }),
+                after: strictest(&metadata, &spec),
+                violations: violations.iter().map(ToString::to_string).collect(),
+            }
+        })
+        .collect();
+    verdicts.sort_by(|a, b| a.object.cmp(&b.object));
+    verdicts
+}
+
+fn notes(chart: &Chart, rendered: &Rendered, evidence: &Evidence) -> Vec<String> {
+    let mut notes = Vec::new();
+    if evidence.is_empty() {
+        notes.push(
+            "Nothing is known about the images, so rules that need to know were not applied; harden the chart together \
+             with its images, or state image facts."
+                .to_owned(),
+        );
+    }
+    let definitions = rendered.objects().any(|object| {
+        object.get("kind").and_then(Value::as_str) == Some("CustomResourceDefinition")
+    });
+    if definitions || chart.files().keys().any(|path| path.contains("crds/")) {
+        notes.push(
+            "The chart brings custom resources. Pods that an operator makes out of them are out of the chart's reach."
+                .to_owned(),
+        );
+    }
+    notes
+}

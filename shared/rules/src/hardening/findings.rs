@@ -1,0 +1,157 @@
+//! What rules found, as findings and as a report.
+
+use std::collections::BTreeMap;
+
+use quench_model::{
+    Cause, CauseKind, Evidence as Fact, Finding, FindingKind, FindingState, PackageName, Subject,
+    Suppression,
+};
+use serde_json::Value;
+
+use crate::evaluate::{Outcome, Verdict};
+use crate::rule;
+
+use super::report::{Change, Numbers, Remaining, Report, Waived};
+
+/// The findings of verdicts, one for each rule and place.
+pub(super) fn findings(package: &PackageName, verdicts: &[Verdict]) -> Vec<Finding> {
+    let mut found: BTreeMap<(String, &str), Finding> = BTreeMap::new();
+    for verdict in verdicts {
+        let Some(finding) = finding(package, verdict) else {
+            continue;
+        };
+        // Two checks of a rule can look at one place. The worse outcome is the rule's.
+        let worse = |state: FindingState| match state {
+            FindingState::Resolved => 0,
+            FindingState::Suppressed => 1,
+            FindingState::Opened | FindingState::Updated | FindingState::Reopened => 2,
+        };
+        let key = (verdict.location(), verdict.rule);
+        match found.get(&key) {
+            Some(other) if worse(other.state) >= worse(finding.state) => {}
+            _ => {
+                found.insert(key, finding);
+            }
+        }
+    }
+    found.into_values().collect()
+}
+
+fn finding(package: &PackageName, verdict: &Verdict) -> Option<Finding> {
+    let rule = rule(verdict.rule)?;
+    let subject = Subject {
+        package: package.clone(),
+        image: None,
+        purl: None,
+        location: Some(verdict.location()),
+    };
+    let mut finding = Finding::opened(
+        FindingKind::Configuration,
+        rule.id,
+        subject,
+        rule.severity,
+        rule.level,
+        rule.title,
+    );
+    finding.references = rule.references.iter().map(ToString::to_string).collect();
+    let cause = |kind| Cause {
+        kind,
+        detail: rule.id.to_owned(),
+        epoch: None,
+    };
+    match &verdict.outcome {
+        Outcome::Fixed { changes, evidence } => {
+            finding.message = changes.iter().map(say).collect::<Vec<_>>().join("; ");
+            finding.evidence = evidence.clone();
+            finding = finding.into_state(FindingState::Resolved, cause(CauseKind::Hardened));
+        }
+        Outcome::Unfixed { reason } => {
+            finding.message = reason.clone();
+            finding.cause = Some(cause(CauseKind::Scan));
+        }
+        Outcome::Waived(waiver) => {
+            finding.suppression = Some(Suppression {
+                reason: waiver.reason.clone(),
+                expires: waiver.expires.clone(),
+            });
+            finding = finding.into_state(FindingState::Suppressed, cause(CauseKind::Waiver));
+        }
+    }
+    if let Some(image) = &verdict.image {
+        finding
+            .evidence
+            .push(Fact::new("chart", format!("image: {image}")));
+    }
+    Some(finding)
+}
+
+fn say(change: &crate::evaluate::Change) -> String {
+    let show = |value: &Option<Value>| match value {
+        None => "nothing".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+    };
+    format!(
+        "{}: {} → {}",
+        change.field,
+        show(&change.before),
+        show(&change.after)
+    )
+}
+
+/// Puts verdicts into a report.
+pub(super) fn tell(report: &mut Report, verdicts: &[Verdict]) {
+    for verdict in verdicts {
+        let object = format!("{}/{}", verdict.kind, verdict.name);
+        let container = verdict.container.clone();
+        match &verdict.outcome {
+            Outcome::Fixed { changes, evidence } => {
+                report.changes.extend(changes.iter().map(|change| Change {
+                    rule: verdict.rule.to_owned(),
+                    object: object.clone(),
+                    container: container.clone(),
+                    field: change.field.clone(),
+                    before: change.before.clone(),
+                    after: change.after.clone(),
+                    evidence: evidence.clone(),
+                }));
+            }
+            Outcome::Unfixed { reason } => report.remaining.push(Remaining {
+                rule: verdict.rule.to_owned(),
+                severity: rule(verdict.rule)
+                    .map(|rule| rule.severity)
+                    .unwrap_or_default(),
+                object,
+                container,
+                reason: reason.clone(),
+            }),
+            Outcome::Waived(waiver) => report.waived.push(Waived {
+                rule: verdict.rule.to_owned(),
+                object,
+                container,
+                reason: waiver.reason.clone(),
+                expires: waiver.expires.clone(),
+            }),
+        }
+    }
+    report
+        .remaining
+        .sort_by(|a, b| (b.severity, &a.rule, &a.object).cmp(&(a.severity, &b.rule, &b.object)));
+}
+
+/// Counts places that break a rule; waived ones do not count.
+pub(super) fn count(numbers: &mut Numbers, broken: &[Verdict]) {
+    let mut places: Vec<(String, &str)> = broken
+        .iter()
+        .filter(|verdict| !matches!(verdict.outcome, Outcome::Waived(_)))
+        .map(|verdict| (verdict.location(), verdict.rule))
+        .collect();
+    places.sort();
+    places.dedup();
+    for (_, id) in places {
+        let severity = rule(id).map(|rule| rule.severity).unwrap_or_default();
+        numbers.findings += 1;
+        *numbers.by_severity.entry(severity).or_default() += 1;
+        *numbers.by_rule.entry(id.to_owned()).or_default() += 1;
+    }
+}
