@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use quench_content::artefact::{Index, Manifest};
-use quench_content::{MANIFEST_LIMIT, Store};
+use quench_content::{MANIFEST_LIMIT, Store, StoreError};
 use quench_model::{Descriptor, media_type};
+use serde::de::DeserializeOwned;
 
 use crate::submission::ImageTable;
 use crate::{PackageError, Request};
@@ -50,16 +51,37 @@ fn opens(descriptor: &Descriptor) -> bool {
 }
 
 async fn named_by(store: &Store, descriptor: &Descriptor) -> Result<Vec<Descriptor>, PackageError> {
+    let limit = match descriptor.media_type.as_str() {
+        media_type::IMAGE_TABLE => Request::DOCUMENT_LIMIT,
+        _ => MANIFEST_LIMIT,
+    };
+    named_in(descriptor, &store.read(descriptor, limit).await?)
+}
+
+/// What a manifest, index or image table names, given its bytes.
+pub(crate) fn named_in(
+    descriptor: &Descriptor,
+    bytes: &[u8],
+) -> Result<Vec<Descriptor>, PackageError> {
+    fn parse<T: DeserializeOwned>(
+        descriptor: &Descriptor,
+        bytes: &[u8],
+    ) -> Result<T, PackageError> {
+        serde_json::from_slice(bytes).map_err(|e| {
+            PackageError::Store(StoreError::Malformed {
+                what: format!("{} ({})", descriptor.digest, descriptor.media_type),
+                reason: e.to_string(),
+            })
+        })
+    }
     if descriptor.media_type == media_type::IMAGE_TABLE {
-        let table: ImageTable = store.read_json(descriptor, Request::DOCUMENT_LIMIT).await?;
-        let unnamed = table.unnamed.into_iter().map(|image| image.descriptor);
-        return Ok(table.images.into_values().chain(unnamed).collect());
+        let table: ImageTable = parse(descriptor, bytes)?;
+        return Ok(table.descriptors().cloned().collect());
     }
     if descriptor.is_index() {
-        let index: Index = store.read_json(descriptor, MANIFEST_LIMIT).await?;
-        return Ok(index.manifests);
+        return Ok(parse::<Index>(descriptor, bytes)?.manifests);
     }
-    let manifest: Manifest = store.read_json(descriptor, MANIFEST_LIMIT).await?;
+    let manifest: Manifest = parse(descriptor, bytes)?;
     let mut named = vec![manifest.config];
     named.extend(manifest.layers);
     Ok(named)

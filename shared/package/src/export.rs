@@ -1,28 +1,52 @@
 //! A package as one file.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{Read, Write};
 use std::path::Path;
 
-use quench_content::Store;
+use quench_content::{Store, StoreError};
+use quench_model::{Descriptor, Digest};
 
+use crate::holdings::Holdings;
+use crate::tar_form::{self, blob_name};
 use crate::{Package, PackageError};
+
+/// Bytes of the marker file of an OCI image layout.
+pub(crate) const LAYOUT_MARKER: &[u8] = b"{\"imageLayoutVersion\":\"1.0.0\"}";
 
 /// Writes a package as one `.quench.tar`: an OCI image layout with the revision, the revisions it was made
 /// from, everything they list and everything attached to them. The same package gives the same bytes on
 /// any host. Gives the number of bytes written.
 ///
 /// # Errors
-/// When content is missing from the store or the writer fails.
+/// When content is missing from the store or is not what its digest says, or the writer fails.
 pub async fn export<W: Write + Send>(
     store: &Store,
     package: &Package,
     writer: W,
 ) -> Result<u64, PackageError> {
-    let _ = (store, writer);
-    Err(PackageError::Malformed {
+    let holdings = Holdings::of(store, package).await?;
+    let mut tar = TarWriter {
+        writer,
+        written: 0,
+        name: package.revision.digest.clone(),
+    };
+    for (digest, descriptor) in &holdings.blobs {
+        let name = blob_name(digest);
+        if let Some(bytes) = holdings.made.get(digest) {
+            tar.bytes(&name, bytes)?;
+        } else {
+            tar.blob(&name, descriptor, &store.file(descriptor).await?)?;
+        }
+    }
+    let index = serde_json::to_vec(&holdings.index).map_err(|e| PackageError::Malformed {
         digest: package.revision.digest.clone(),
-        reason: "it cannot be exported".to_owned(),
-    })
+        reason: e.to_string(),
+    })?;
+    // Sorted by name like the blobs before them.
+    tar.bytes("index.json", &index)?;
+    tar.bytes("oci-layout", LAYOUT_MARKER)?;
+    tar.finish()
 }
 
 /// Writes a package to a file, see [`export`]. The file appears when it is whole; an existing one is replaced.
@@ -34,6 +58,127 @@ pub async fn export_file(
     package: &Package,
     path: &Path,
 ) -> Result<u64, PackageError> {
-    let _ = path;
-    export(store, package, std::io::sink()).await
+    let failed = |source: std::io::Error| {
+        PackageError::Store(StoreError::Io {
+            action: "write",
+            path: path.to_owned(),
+            source,
+        })
+    };
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut file = tempfile::Builder::new()
+        .prefix(".quench-export-")
+        .tempfile_in(parent)
+        .map_err(failed)?;
+    let written = export(store, package, file.as_file_mut()).await?;
+    set_usual_mode(file.as_file()).map_err(failed)?;
+    file.as_file().sync_data().map_err(failed)?;
+    file.persist(path).map_err(|e| failed(e.error))?;
+    Ok(written)
+}
+
+/// A temporary file is private; an export is for handing on.
+fn set_usual_mode(file: &File) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+struct TarWriter<W> {
+    writer: W,
+    written: u64,
+    name: Digest,
+}
+
+impl<W: Write> TarWriter<W> {
+    fn bytes(&mut self, name: &str, bytes: &[u8]) -> Result<(), PackageError> {
+        self.header(name, bytes.len() as u64)?;
+        self.write(bytes)?;
+        self.pad(bytes.len() as u64)
+    }
+
+    /// Copies a blob, checking on the way that it is what its name says: a file in a store may have been
+    /// changed since it was put there.
+    fn blob(
+        &mut self,
+        name: &str,
+        descriptor: &Descriptor,
+        path: &Path,
+    ) -> Result<(), PackageError> {
+        let io = |source| StoreError::Io {
+            action: "read",
+            path: path.to_owned(),
+            source,
+        };
+        let mut file = File::open(path).map_err(io)?;
+        let size = file.metadata().map_err(io)?.len();
+        self.header(name, size)?;
+        let mut hasher = quench_model::Hasher::new();
+        let mut buffer = vec![0; 1 << 18];
+        let mut copied = 0;
+        loop {
+            let count = file.read(&mut buffer).map_err(io)?;
+            if count == 0 {
+                break;
+            }
+            let chunk = buffer.get(..count).unwrap_or_default();
+            hasher.update(chunk);
+            self.write(chunk)?;
+            copied += count as u64;
+        }
+        let actual = hasher.finish();
+        if actual != descriptor.digest || copied != size {
+            return Err(PackageError::Store(StoreError::WrongDigest {
+                expected: descriptor.digest.clone(),
+                actual,
+                place: path.display().to_string(),
+            }));
+        }
+        self.pad(size)
+    }
+
+    fn header(&mut self, name: &str, size: u64) -> Result<(), PackageError> {
+        let header = tar_form::header(name, size).ok_or_else(|| PackageError::Malformed {
+            digest: self.name.clone(),
+            reason: format!("the entry name {name:?} does not fit a tar header"),
+        })?;
+        self.write(header.as_bytes())
+    }
+
+    fn pad(&mut self, size: u64) -> Result<(), PackageError> {
+        self.zeros(tar_form::padding(size))
+    }
+
+    fn finish(mut self) -> Result<u64, PackageError> {
+        self.zeros(tar_form::END)?;
+        self.writer.flush().map_err(write_failed)?;
+        Ok(self.written)
+    }
+
+    fn zeros(&mut self, mut count: u64) -> Result<(), PackageError> {
+        const ZEROS: [u8; 512] = [0; 512];
+        while count > 0 {
+            let part = count.min(512);
+            let part_len = usize::try_from(part).unwrap_or(512);
+            self.write(ZEROS.get(..part_len).unwrap_or(&ZEROS))?;
+            count -= part;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), PackageError> {
+        self.writer.write_all(bytes).map_err(write_failed)?;
+        self.written += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+fn write_failed(source: std::io::Error) -> PackageError {
+    PackageError::Store(StoreError::Io {
+        action: "write",
+        path: "the export".into(),
+        source,
+    })
 }

@@ -9,12 +9,15 @@ mod attachment;
 mod closure;
 pub mod engine;
 mod export;
+mod holdings;
 mod lock;
 mod package;
 mod publish;
 mod request;
 mod sarif;
 mod submission;
+mod tar_form;
+pub mod verdict;
 mod verify;
 
 pub use attachment::{Attachment, attachments, current_findings, replace_findings};

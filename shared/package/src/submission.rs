@@ -22,6 +22,14 @@ pub struct ImageTable {
     pub unnamed: Vec<UnnamedImage>,
 }
 
+impl ImageTable {
+    /// The manifest or index of every image, named or not.
+    pub fn descriptors(&self) -> impl Iterator<Item = &Descriptor> {
+        let unnamed = self.unnamed.iter().map(|image| &image.descriptor);
+        self.images.values().chain(unnamed)
+    }
+}
+
 /// An image that came without a full name: an OCI layout may name it by a tag alone, or not at all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,0 +1,213 @@
+//! Exports are the same bytes every time, and no changed byte goes unnoticed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+use std::io::Write as _;
+
+use quench_content::artefact::Manifest;
+use quench_content::{DirectoryStore, Store};
+use quench_model::{Finding, FindingKind, Level, Severity, Subject, media_type};
+use quench_package::{
+    Attachment, Package, PackageImage, PackageParts, Request, export, export_file,
+    replace_findings, verify_file, verify_package,
+};
+
+/// A package of two levels with an image, findings of two epochs and an SBOM.
+async fn package(store: &Store) -> Package {
+    let archive = store
+        .put(media_type::HELM_CHART, b"chart archive")
+        .await
+        .unwrap();
+    let metadata = serde_json::json!({"apiVersion": "v2", "name": "demo", "version": "1.2.3"});
+    let chart = Package::store_chart(store, &metadata, &archive)
+        .await
+        .unwrap();
+    let layer = store.put(media_type::LAYER_GZIP, &[7; 1500]).await.unwrap();
+    let mut image = Manifest::artefact("", vec![layer]);
+    image.artifact_type = None;
+    image.config = store
+        .put(media_type::CONFIG, b"{\"os\":\"linux\"}")
+        .await
+        .unwrap();
+    let descriptor = store.put_manifest(&image).await.unwrap();
+    let parts = PackageParts {
+        name: "demo".parse().unwrap(),
+        version: "1.2.3".into(),
+        level: Level::Integrated,
+        previous: None,
+        chart,
+        images: vec![PackageImage {
+            reference: "registry.example.org/demo:1".parse().unwrap(),
+            original: descriptor.digest.clone(),
+            descriptor,
+        }],
+        request: Request::default().store(store).await.unwrap(),
+        lock: None,
+    };
+    let first = Package::store(store, parts).await.unwrap();
+    let next = Package::store(store, first.advance(Level::Configured))
+        .await
+        .unwrap();
+    let sbom = b"{\"bomFormat\":\"CycloneDX\"}";
+    Attachment::attach(
+        store,
+        &next.revision,
+        media_type::CYCLONEDX,
+        Level::Configured,
+        None,
+        sbom,
+    )
+    .await
+    .unwrap();
+    next
+}
+
+async fn find(store: &Store, package: &Package, id: &str) {
+    let subject = Subject {
+        package: package.name.clone(),
+        image: None,
+        purl: None,
+        location: Some("Deployment/web".into()),
+    };
+    let kind = FindingKind::Configuration;
+    let found = Finding::opened(kind, id, subject, Severity::Low, Level::Configured, id);
+    replace_findings(store, &package.revision, Level::Configured, &mut [found])
+        .await
+        .unwrap();
+}
+
+fn store(folder: &tempfile::TempDir) -> Store {
+    Store::Directory(DirectoryStore::open(folder.path().join("store")).unwrap())
+}
+
+async fn exported(store: &Store, package: &Package) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let written = export(store, package, &mut bytes).await.unwrap();
+    assert_eq!(written, bytes.len() as u64);
+    bytes
+}
+
+#[tokio::test]
+async fn the_same_package_exports_to_the_same_bytes_from_any_store() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (one, two) = (store(&one), store(&two));
+    let package_one = package(&one).await;
+    find(&one, &package_one, "an-earlier-epoch-found-this").await;
+    find(&one, &package_one, "current").await;
+    let package_two = package(&two).await;
+    find(&two, &package_two, "current").await;
+    let bytes = exported(&one, &package_one).await;
+    assert_eq!(bytes, exported(&one, &package_one).await);
+    assert_eq!(bytes, exported(&two, &package_two).await);
+}
+
+#[tokio::test]
+async fn an_export_verifies_and_so_does_the_package_in_its_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder);
+    let package = package(&store).await;
+    find(&store, &package, "current").await;
+    let file = folder.path().join("demo.quench.tar");
+    export_file(&store, &package, &file).await.unwrap();
+    let in_file = verify_file(&file).unwrap();
+    let in_store = verify_package(&store, &package).await.unwrap();
+    assert_eq!(in_file, in_store);
+    assert_eq!(in_file.revision, package.revision);
+    assert_eq!(
+        (in_file.revisions, in_file.images, in_file.attachments),
+        (2, 1, 2)
+    );
+}
+
+#[tokio::test]
+async fn every_changed_byte_and_every_cut_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder);
+    let package = package(&store).await;
+    find(&store, &package, "current").await;
+    let bytes = exported(&store, &package).await;
+    let file = folder.path().join("changed.quench.tar");
+    let refused = |bytes: &[u8]| {
+        let mut written = std::fs::File::create(&file).unwrap();
+        written.write_all(bytes).unwrap();
+        drop(written);
+        verify_file(&file).err().map(|e| e.to_string())
+    };
+    assert_eq!(refused(&bytes), None);
+    // A step that is prime to the block size visits every region at every offset within blocks.
+    for at in (0..bytes.len()).step_by(13) {
+        let mut changed = bytes.clone();
+        changed[at] ^= 0x40;
+        let error = refused(&changed);
+        assert!(error.is_some(), "byte {at} was changed and nobody noticed");
+        let mut cut = bytes.clone();
+        cut.truncate(at);
+        assert!(
+            refused(&cut).is_some(),
+            "cut at byte {at} and nobody noticed"
+        );
+    }
+    let mut longer = bytes.clone();
+    longer.push(0);
+    assert!(refused(&longer).is_some());
+}
+
+#[tokio::test]
+async fn a_missing_or_foreign_blob_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder);
+    let package = package(&store).await;
+    let bytes = exported(&store, &package).await;
+    let file = folder.path().join("other.quench.tar");
+    let layer = quench_model::Digest::of([7; 1500]);
+
+    // The same tar without the image's layer, in the same strict form.
+    let mut without = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let mut header = tar::Header::new_gnu();
+        header.as_mut_bytes().copy_from_slice(&bytes[at..at + 512]);
+        let size = header.entry_size().unwrap_or_default() as usize;
+        let end = at + 512 + size.div_ceil(512) * 512;
+        let name = header.path_bytes().into_owned();
+        if !String::from_utf8_lossy(&name).ends_with(&layer.hex()) {
+            without.extend_from_slice(&bytes[at..end]);
+        }
+        at = end;
+    }
+    assert!(without.len() < bytes.len());
+    std::fs::write(&file, &without).unwrap();
+    let error = verify_file(&file).unwrap_err().to_string();
+    assert!(
+        error.contains(&layer.to_string()) && error.contains("missing"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_store_whose_blob_was_changed_neither_exports_nor_verifies() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder);
+    let package = package(&store).await;
+    let layer = quench_model::Digest::of([7; 1500]);
+    let blob = folder.path().join("store/blobs/sha256").join(layer.hex());
+    std::fs::write(&blob, [8; 1500]).unwrap();
+    let error = export(&store, &package, std::io::sink())
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains(&layer.to_string()), "{error}");
+    let error = verify_package(&store, &package)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains(&layer.to_string()), "{error}");
+    let file = folder.path().join("never.quench.tar");
+    assert!(export_file(&store, &package, &file).await.is_err());
+    assert!(!file.exists(), "a failed export left a file");
+}
