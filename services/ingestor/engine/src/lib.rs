@@ -5,7 +5,10 @@
 //! the images of every pod specification, gets each of them into the store, and writes down which reference
 //! became which digest and why it is in. Start with those two.
 
+mod discover;
 mod engine;
+mod fetch;
+mod matching;
 mod pack;
 pub mod source;
 

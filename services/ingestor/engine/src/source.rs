@@ -1,7 +1,14 @@
 //! Where charts and images come from.
 
+mod docker_archive;
+pub(crate) mod given;
+mod layout;
+mod tar_file;
+
+pub(crate) use tar_file::io_error;
+
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// Where a chart comes from.
@@ -68,6 +75,15 @@ impl fmt::Display for ChartSource {
         match self {
             Self::Folder(path) | Self::Archive(path) => path.display().fmt(f),
             Self::Registry(reference) => write!(f, "oci://{reference}"),
+        }
+    }
+}
+
+impl ImageSource {
+    /// The folder or file.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Layout(path) | Self::DockerArchive(path) | Self::LayoutArchive(path) => path,
         }
     }
 }

@@ -1,0 +1,266 @@
+//! Getting images from their registries into the store.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use quench_content::artefact::{Index, Manifest};
+use quench_content::{MANIFEST_LIMIT, RegistryClient, Repository, Store, StoreError};
+use quench_model::{Descriptor, Digest, ImageReference, Platform, media_type};
+use quench_package::{Context, EngineError};
+
+/// Images looked up, and blobs fetched, at the same time.
+const PARALLEL: usize = 4;
+/// Most manifests of one image: one per platform and as many attestations.
+const MANIFESTS: usize = 1000;
+
+/// Why an image could not be had.
+pub(crate) enum FetchError {
+    /// Its registry does not have it, or cannot be asked.
+    Unavailable(String, Option<std::time::Duration>),
+    /// Anything else.
+    Engine(EngineError),
+}
+
+impl From<StoreError> for FetchError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Registry { retry_after, .. } => {
+                Self::Unavailable(error.to_string(), retry_after)
+            }
+            error => Self::Engine(EngineError::Store(error)),
+        }
+    }
+}
+
+/// An image as its registry has it, and everything it is made of.
+pub(crate) struct Plan {
+    /// Digest the reference had.
+    pub(crate) original: Digest,
+    /// The image as it goes into the package.
+    pub(crate) descriptor: Descriptor,
+    /// Manifests and indexes in the order in which they have to be stored.
+    documents: Vec<(Descriptor, Vec<u8>)>,
+    blobs: BTreeMap<Digest, Descriptor>,
+    repository: Repository,
+}
+
+/// Looks an image up: which digest the reference has now, and what it is made of.
+pub(crate) async fn plan(
+    client: &RegistryClient,
+    reference: &ImageReference,
+    platforms: &[Platform],
+    store: &Store,
+) -> Result<Plan, FetchError> {
+    let repository = client.repository(reference.registry(), reference.repository());
+    let wanted = match (reference.digest(), reference.tag()) {
+        (Some(digest), _) => digest.to_string(),
+        (None, tag) => tag.unwrap_or("latest").to_owned(),
+    };
+    let absent =
+        || FetchError::Unavailable(format!("{} has no {wanted}", repository.place()), None);
+    let root = repository.resolve(&wanted).await?.ok_or_else(absent)?;
+    let bytes = document(&repository, &root, store)
+        .await?
+        .ok_or_else(absent)?;
+    let original = root.digest.clone();
+    let (root, bytes) = limit(root, bytes, platforms).map_err(|reason| {
+        FetchError::Engine(EngineError::Input(format!("{reference}: {reason}")))
+    })?;
+
+    let mut plan = Plan {
+        original,
+        descriptor: root.clone(),
+        documents: Vec::new(),
+        blobs: BTreeMap::new(),
+        repository: repository.clone(),
+    };
+    let mut seen = BTreeSet::from([root.digest.clone()]);
+    let mut open = vec![(root, bytes)];
+    while let Some((descriptor, bytes)) = open.pop() {
+        for named in named(&descriptor, &bytes)? {
+            if !seen.insert(named.digest.clone()) {
+                continue;
+            }
+            if !named.is_manifest() {
+                plan.blobs.insert(named.digest.clone(), named);
+                continue;
+            }
+            if open.len() + plan.documents.len() >= MANIFESTS {
+                let reason = format!("{reference}: it lists more than {MANIFESTS} manifests");
+                return Err(FetchError::Engine(EngineError::Input(reason)));
+            }
+            let bytes = document(&repository, &named, store).await?.ok_or_else(|| {
+                let reason = format!(
+                    "{} lacks {}, which {reference} lists",
+                    repository.place(),
+                    named.digest
+                );
+                FetchError::Unavailable(reason, None)
+            })?;
+            open.push((named, bytes));
+        }
+        plan.documents.push((descriptor, bytes));
+    }
+    // An index was taken off the stack before what it lists: what is named has to be stored first.
+    plan.documents.reverse();
+    plan.documents
+        .sort_by_key(|(descriptor, _)| descriptor.is_index());
+    Ok(plan)
+}
+
+/// Reads a manifest from the store, else from the registry.
+async fn document(
+    repository: &Repository,
+    descriptor: &Descriptor,
+    store: &Store,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    if store.contains(descriptor).await? {
+        return store.read(descriptor, MANIFEST_LIMIT).await.map(Some);
+    }
+    let found = repository.manifest(&descriptor.digest.to_string()).await?;
+    match found {
+        Some((found, _)) if found.size != descriptor.size => Err(StoreError::WrongSize {
+            digest: descriptor.digest.clone(),
+            expected: descriptor.size,
+            actual: found.size,
+            place: repository.place(),
+        }),
+        found => Ok(found.map(|(_, bytes)| bytes)),
+    }
+}
+
+fn named(descriptor: &Descriptor, bytes: &[u8]) -> Result<Vec<Descriptor>, StoreError> {
+    let malformed = |e: serde_json::Error| StoreError::Malformed {
+        what: format!("manifest {}", descriptor.digest),
+        reason: e.to_string(),
+    };
+    if descriptor.is_index() {
+        let index: Index = serde_json::from_slice(bytes).map_err(malformed)?;
+        return Ok(index.manifests);
+    }
+    let manifest: Manifest = serde_json::from_slice(bytes).map_err(malformed)?;
+    let mut named = vec![manifest.config];
+    named.extend(manifest.layers);
+    Ok(named)
+}
+
+/// Takes the platforms that were not asked for out of an index. A package holds all that its indexes list, so
+/// fewer platforms are another index; one that lists no other stays the bytes it is.
+fn limit(
+    root: Descriptor,
+    bytes: Vec<u8>,
+    platforms: &[Platform],
+) -> Result<(Descriptor, Vec<u8>), String> {
+    if platforms.is_empty() || !root.is_index() {
+        return Ok((root, bytes));
+    }
+    let mut index: Index = serde_json::from_slice(&bytes).map_err(|e| e.to_string())?;
+    let fits = |entry: &Descriptor| {
+        entry.platform.as_ref().is_some_and(|offered| {
+            platforms.iter().any(|asked| {
+                asked.os == offered.os
+                    && asked.architecture == offered.architecture
+                    && (asked.variant.is_none() || asked.variant == offered.variant)
+            })
+        })
+    };
+    let offered = index.manifests.len();
+    let listed: Vec<String> = index
+        .manifests
+        .iter()
+        .filter_map(|entry| Some(entry.platform.as_ref()?.to_string()))
+        .collect();
+    index.manifests.retain(fits);
+    if index.manifests.is_empty() {
+        return Err(format!("it is offered for {} alone", listed.join(", ")));
+    }
+    if index.manifests.len() == offered {
+        return Ok((root, bytes));
+    }
+    let bytes = serde_json::to_vec(&index).map_err(|e| e.to_string())?;
+    Ok((Descriptor::of(root.media_type, &bytes), bytes))
+}
+
+/// Brings everything that was planned into the store: blobs first, each once, then what names them.
+pub(crate) async fn fetch(plans: &[Plan], context: &Context) -> Result<(), FetchError> {
+    let store = &context.store;
+    let mut missing = BTreeMap::new();
+    for plan in plans {
+        for (digest, descriptor) in &plan.blobs {
+            if !missing.contains_key(digest) && !store.contains(descriptor).await? {
+                missing.insert(digest, (descriptor, &plan.repository));
+            }
+        }
+    }
+    if !missing.is_empty() {
+        let total = missing
+            .values()
+            .map(|(descriptor, _)| descriptor.size)
+            .sum();
+        context.progress.start("fetch images", total);
+        stream::iter(missing.into_values().map(Ok))
+            .try_for_each_concurrent(PARALLEL, |(descriptor, repository)| {
+                fetch_blob(descriptor, repository, context)
+            })
+            .await?;
+        context.progress.finish();
+    }
+    for plan in plans {
+        for (descriptor, bytes) in &plan.documents {
+            if !store.contains(descriptor).await? {
+                store.put(&descriptor.media_type, bytes).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn fetch_blob(
+    descriptor: &Descriptor,
+    repository: &Repository,
+    context: &Context,
+) -> Result<(), FetchError> {
+    let told = |bytes| context.progress.advance(bytes);
+    let writer = repository
+        .download(descriptor, &context.store, &told)
+        .await?
+        .ok_or_else(|| {
+            let reason = format!(
+                "{} lacks {}, which its manifest lists",
+                repository.place(),
+                descriptor.digest
+            );
+            FetchError::Unavailable(reason, None)
+        })?;
+    context
+        .store
+        .commit_expected(writer, descriptor, &repository.place())
+        .await?;
+    Ok(())
+}
+
+/// Looks up several images at a time; results come in the order of the references.
+pub(crate) async fn plan_all<'a>(
+    client: &RegistryClient,
+    references: &[&'a ImageReference],
+    platforms: &[Platform],
+    store: &Store,
+) -> Result<Vec<Plan>, (&'a ImageReference, FetchError)> {
+    stream::iter(references.to_vec())
+        .map(|reference| async move {
+            plan(client, reference, platforms, store)
+                .await
+                .map_err(|error| (reference, error))
+        })
+        .buffered(PARALLEL)
+        .try_collect()
+        .await
+}
+
+/// Whether a configuration is that of an image.
+pub(crate) fn is_image_config(descriptor: &Descriptor) -> bool {
+    matches!(
+        descriptor.media_type.as_str(),
+        media_type::CONFIG | media_type::DOCKER_CONFIG
+    )
+}
