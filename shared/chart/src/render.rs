@@ -180,17 +180,22 @@ impl Helm {
         if let Some(program) = std::env::var_os("QUENCH_HELM").filter(|path| !path.is_empty()) {
             return Ok(Self::at(program));
         }
-        std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
-            .map(|folder| folder.join("helm"))
-            .find(|program| program.is_file())
+        on_path(Path::new("helm"))
             .map(Self::at)
             .ok_or(RenderError::NoHelm)
     }
 
-    /// The helm program at a path.
+    /// The helm program at a path; a bare name is looked up on `PATH`.
     pub fn at(program: impl Into<PathBuf>) -> Self {
+        let program = program.into();
+        // Helm runs in a folder of its own, without the caller's PATH.
+        let program = if program.components().count() == 1 {
+            on_path(&program).unwrap_or(program)
+        } else {
+            std::path::absolute(&program).unwrap_or(program)
+        };
         Self {
-            program: program.into(),
+            program,
             limits: Limits::default(),
         }
     }
@@ -269,4 +274,11 @@ impl Helm {
         let text = process::run(self, scratch, &arguments, name).await?;
         output::parse(text, name)
     }
+}
+
+fn on_path(name: &Path) -> Option<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH")?)
+        .map(|folder| folder.join(name))
+        .find(|program| program.is_file())
+        .and_then(|program| std::path::absolute(program).ok())
 }

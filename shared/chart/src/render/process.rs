@@ -59,14 +59,14 @@ pub(super) fn arguments(
         flag("set", expression);
     }
     for (index, text) in request.values.iter().enumerate() {
-        let path = scratch.path().join(format!("values-{index}.yaml"));
+        // Relative to the folder helm runs in: helm would split a path with a comma in two.
+        let name = format!("values-{index}.yaml");
+        let path = scratch.path().join(&name);
         std::fs::write(&path, text).map_err(|source| RenderError::Io {
             path: path.clone(),
             source,
         })?;
-        let mut argument = OsString::from("--values=");
-        argument.push(&path);
-        arguments.push(argument);
+        arguments.push(format!("--values={name}").into());
     }
     arguments.push("--".into());
     arguments.push((&request.release).into());
@@ -81,12 +81,15 @@ pub(super) async fn run(
     arguments: &[OsString],
     chart: &str,
 ) -> Result<String, RenderError> {
-    let mut child = command(helm, scratch, arguments)
-        .spawn()
-        .map_err(|source| RenderError::Start {
-            program: helm.program.clone(),
-            source,
-        })?;
+    let start = |source| RenderError::Start {
+        program: helm.program.clone(),
+        source,
+    };
+    // The shell that starts it would only say so on stderr.
+    if !helm.program.is_file() {
+        return Err(start(std::io::ErrorKind::NotFound.into()));
+    }
+    let mut child = command(helm, scratch, arguments).spawn().map_err(start)?;
     let group = child.id();
     let stdout = child.stdout.take();
     let stderr = child.stderr.take();

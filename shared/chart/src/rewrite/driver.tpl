@@ -32,16 +32,13 @@
     {{- include "@quench@.documents" (dict "text" (replace "<no value>" "" $text) "root" $root "settings" $settings "template" $template) -}}
   {{- end -}}
 {{- end -}}
-{{- /* White space at the end of a document means something only to a block scalar that keeps its newlines. What Helm leaves of it there depends on its version: none, that of the last document, all. */ -}}
+{{- /* White space at the end of a document means something to block scalars that keep their newlines, or end in lines of spaces. What Helm leaves of it there depends on its version: none, that of the last document, all. */ -}}
 {{- define "@quench@.documents" -}}
   {{- $call := . -}}
   {{- $printed := false -}}
   {{- $documents := regexSplit "(?m)^---[ \\t]*" .text -1 -}}
-  {{- $kept := 0 -}}
-  {{- if regexMatch "[|>][0-9]?\\+" .text -}}
-    {{- $version := regexFind "[0-9]+\\.[0-9]+(\\.[0-9]+)?" (toString .root.Capabilities.HelmVersion.Version) | default "4.2.4" -}}
-    {{- $kept = ternary 2 (ternary 1 0 (semverCompare ">=4.2.0" $version)) (semverCompare ">=4.2.4" $version) -}}
-  {{- end -}}
+  {{- $version := regexFind "[0-9]+\\.[0-9]+(\\.[0-9]+)?" (toString .root.Capabilities.HelmVersion.Version) | default "4.2.4" -}}
+  {{- $kept := ternary 2 (ternary 1 0 (semverCompare ">=4.2.0" $version)) (semverCompare ">=4.2.4" $version) -}}
   {{- range $index, $document := $documents -}}
     {{- $document = regexReplaceAll "^\\s+" $document "" -}}
     {{- if or (eq $kept 0) (and (eq $kept 1) (lt (add1 $index) (len $documents))) -}}

@@ -203,9 +203,7 @@ fn sample() -> Chart {
         ),
         ("README.md", "r"),
         (
-            &format!("files/{}", "long/".repeat(30))
-                .trim_end_matches('/')
-                .to_owned(),
+            format!("files/{}", "long/".repeat(30)).trim_end_matches('/'),
             "deep",
         ),
     ])

@@ -344,10 +344,21 @@ fn last_newlines_of_block_scalars_are_kept() {
         ("fold", ">"),
         ("foldkeep", ">+"),
     ] {
-        for newlines in 0..4 {
+        for (newlines, end) in [
+            "",
+            "\n",
+            "\n\n",
+            "\n\n\n",
+            "\n    ",
+            "\n      \n    \n\n",
+            "\n   \n",
+        ]
+        .into_iter()
+        .enumerate()
+        {
             let body = format!(
                 "kind: ConfigMap\nmetadata: {{name: NAME}}\ndata:\n  text: {mark}\n    hello\n    world{}",
-                "\n".repeat(newlines)
+                end
             );
             for (place, text) in [
                 ("alone", body.clone()),
@@ -361,7 +372,7 @@ fn last_newlines_of_block_scalars_are_kept() {
                     text.replace("NAME", &format!("{chomping}{newlines}{place}")),
                 ));
             }
-            if newlines > 0 {
+            if end.ends_with('\n') {
                 let text = format!("{body}---\nkind: A\nmetadata: {{name: NAME}}\n");
                 files.push((
                     format!("templates/{chomping}{newlines}first.yaml"),
