@@ -119,6 +119,8 @@ pub struct Outcome {
     pub refusal: Option<String>,
     /// Whether the result was taken from the store instead of made.
     pub replayed: bool,
+    /// Idempotency key of the work, once it is stored under one.
+    pub key: Option<Digest>,
 }
 
 impl Outcome {
@@ -129,6 +131,7 @@ impl Outcome {
             findings,
             refusal: None,
             replayed: false,
+            key: None,
         }
     }
 }
@@ -268,6 +271,7 @@ impl Work<'_> {
             findings,
             refusal: stored.refusal,
             replayed: true,
+            key: Some(self.key()),
         }))
     }
 
@@ -287,6 +291,7 @@ impl Work<'_> {
             return Ok(outcome);
         }
         let mut outcome = work().await?;
+        outcome.key = Some(self.key());
         replace_findings(
             store,
             &outcome.package.revision,

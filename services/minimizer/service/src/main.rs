@@ -1,2 +1,35 @@
-//! Service.
-fn main() {}
+//! The minimizer: takes packages of level 4, gives them at level 5 with images that hold only what the chart makes them need.
+
+use std::process::ExitCode;
+
+use quench_chart::render::Helm;
+use quench_minimizer_engine::Engine;
+use quench_model::Level;
+use quench_runtime::{Config, Shell, StartError};
+
+fn main() -> ExitCode {
+    quench_runtime::exit_code(serve())
+}
+
+async fn serve() -> Result<(), StartError> {
+    let config = Config::load("minimizer")?;
+    let telemetry = config.start_telemetry()?;
+    let engine = Engine::new(helm(&config)?);
+    let done = Shell::start(config)
+        .await?
+        .run_packages(Level::Minimized, move |package, context| {
+            let engine = engine.clone();
+            async move { engine.run(&package, &context).await }
+        })
+        .await;
+    telemetry.shutdown().await;
+    done
+}
+
+/// The helm program configured, or the one `quench` itself would find.
+fn helm(config: &Config) -> Result<Helm, StartError> {
+    match &config.helm {
+        Some(program) => Ok(Helm::at(program)),
+        None => Helm::find().map_err(|error| StartError::Tool(error.to_string())),
+    }
+}

@@ -1,0 +1,642 @@
+//! Configuration of a service: a TOML file and `QUENCH_*` variables, checked before anything starts.
+//!
+//! What was written ([`Written`], every field optional) and what holds ([`Config`], everything decided) are different types,
+//! so nothing behind the start has to think of defaults. The key `nats.url` is the variable `QUENCH_NATS_URL`; a variable wins
+//! over the file.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use quench_content::registry::{Credentials, RegistryAccess};
+use quench_proto::subject::Tenant;
+use quench_telemetry::{LogFormat, Otlp, Settings, Telemetry};
+use quench_worker::topology::parse_duration;
+use quench_worker::{BodyFormat, BusSettings};
+use serde::Deserialize;
+
+/// A setting that cannot be used. Ends the process with 64 (`EX_USAGE` of sysexits.h).
+#[derive(Debug, thiserror::Error)]
+#[error("configuration: {key}: {reason}")]
+pub struct ConfigError {
+    /// The key, as the file writes it.
+    pub key: String,
+    /// What is wrong and what to write.
+    pub reason: String,
+}
+
+fn wrong(key: &str, reason: impl Into<String>) -> ConfigError {
+    ConfigError {
+        key: key.to_owned(),
+        reason: reason.into(),
+    }
+}
+
+/// Everything a service needs to know to start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Name of the service.
+    pub service: &'static str,
+    /// Whom packages submitted here belong to.
+    pub tenant: Tenant,
+    /// How the bus is reached.
+    pub bus: BusSettings,
+    /// How event bodies are written.
+    pub events: BodyFormat,
+    /// Where gRPC is served.
+    pub grpc: GrpcConfig,
+    /// Where content is kept.
+    pub store: StoreConfig,
+    /// How registries, of the store and of images, are reached.
+    pub registries: RegistryAccess,
+    /// Logs and traces.
+    pub telemetry: Settings,
+    /// Jobs at once.
+    pub concurrency: usize,
+    /// Longest a job may take.
+    pub deadline: Duration,
+    /// Longest a job may show no step.
+    pub stall: Duration,
+    /// Longest running jobs may go on after SIGTERM.
+    pub grace: Duration,
+    /// How often the store is compared with the bus.
+    pub reconcile_every: Duration,
+    /// The helm program, where one is named.
+    pub helm: Option<PathBuf>,
+}
+
+/// Where gRPC is served.
+#[derive(Debug, Clone)]
+pub struct GrpcConfig {
+    /// Address and port; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// Certificate and key, and who may call.
+    pub tls: Option<Tls>,
+}
+
+/// A certificate, and who may call.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// Certificate (PEM).
+    pub certificate: PathBuf,
+    /// Its key (PEM).
+    pub key: PathBuf,
+    /// Authority (PEM) every caller's certificate must come from; without one nobody is asked for a certificate.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// Where content is kept.
+#[derive(Debug, Clone)]
+pub enum StoreConfig {
+    /// A folder, shared by all services of one machine.
+    Directory(PathBuf),
+    /// A repository of a registry, with a folder as its cache.
+    Registry {
+        /// `host[:port]/path`.
+        repository: String,
+        /// The cache.
+        cache: PathBuf,
+    },
+}
+
+/// What was written, in the form of the file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Written {
+    tenant: Option<String>,
+    helm: Option<PathBuf>,
+    nats: WrittenNats,
+    events: WrittenEvents,
+    grpc: WrittenGrpc,
+    store: WrittenStore,
+    registry: WrittenRegistry,
+    log: WrittenLog,
+    otlp: WrittenOtlp,
+    job: WrittenJob,
+    reconcile: WrittenReconcile,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenNats {
+    url: Option<String>,
+    seed_file: Option<PathBuf>,
+    ca: Option<PathBuf>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    connect_within: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenEvents {
+    format: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenGrpc {
+    listen: Option<String>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    client_ca: Option<PathBuf>,
+    plaintext: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenStore {
+    directory: Option<PathBuf>,
+    repository: Option<String>,
+    cache: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenRegistry {
+    plain_http: Option<String>,
+    ca: Option<PathBuf>,
+    credentials_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenLog {
+    filter: Option<String>,
+    format: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenOtlp {
+    endpoint: Option<String>,
+    ca: Option<PathBuf>,
+    instance: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenJob {
+    concurrency: Option<usize>,
+    deadline: Option<String>,
+    stall: Option<String>,
+    grace: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenReconcile {
+    every: Option<String>,
+}
+
+/// Every key there is. Variables are looked up for these alone, so that other `QUENCH_*` variables (of the command line, of
+/// tests) mean nothing here.
+const KEYS: [&str; 30] = [
+    "tenant",
+    "helm",
+    "nats.url",
+    "nats.seed_file",
+    "nats.ca",
+    "nats.certificate",
+    "nats.key",
+    "nats.connect_within",
+    "events.format",
+    "grpc.listen",
+    "grpc.certificate",
+    "grpc.key",
+    "grpc.client_ca",
+    "grpc.plaintext",
+    "store.directory",
+    "store.repository",
+    "store.cache",
+    "registry.plain_http",
+    "registry.ca",
+    "registry.credentials_file",
+    "log.filter",
+    "log.format",
+    "otlp.endpoint",
+    "otlp.ca",
+    "otlp.instance",
+    "job.concurrency",
+    "job.deadline",
+    "job.stall",
+    "job.grace",
+    "reconcile.every",
+];
+
+/// The variable of a key.
+fn variable(key: &str) -> String {
+    format!("QUENCH_{}", key.replace('.', "_").to_ascii_uppercase())
+}
+
+impl Config {
+    /// The configuration of `service`: the file given by `--config FILE` or `QUENCH_CONFIG`, if one is, and the
+    /// variables of this process.
+    ///
+    /// # Errors
+    /// The first key that is unknown, missing or wrong.
+    pub fn load(service: &'static str) -> Result<Self, ConfigError> {
+        let file = file_argument(std::env::args_os().skip(1))?
+            .or_else(|| std::env::var_os("QUENCH_CONFIG").map(PathBuf::from));
+        Self::read(service, file.as_deref(), |name| std::env::var(name).ok())
+    }
+
+    /// As [`Config::load`], of a given file and variables.
+    ///
+    /// # Errors
+    /// The first key that is unknown, missing or wrong.
+    pub fn read(
+        service: &'static str,
+        file: Option<&Path>,
+        variable_value: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let mut builder = config::Config::builder();
+        if let Some(file) = file {
+            builder = builder.add_source(
+                config::File::from(file)
+                    .format(config::FileFormat::Toml)
+                    .required(true),
+            );
+        }
+        for key in KEYS {
+            if let Some(value) = variable_value(&variable(key)) {
+                builder = builder
+                    .set_override(key, value)
+                    .map_err(|error| wrong(key, error.to_string()))?;
+            }
+        }
+        let place = file.map_or_else(|| "environment".to_owned(), |f| f.display().to_string());
+        let written: Written = builder
+            .build()
+            .and_then(config::Config::try_deserialize)
+            .map_err(|error| unreadable(&error, &place))?;
+        written.resolve(service)
+    }
+
+    /// Starts logging and tracing.
+    ///
+    /// # Errors
+    /// When a setting cannot be used.
+    pub fn start_telemetry(&self) -> Result<Telemetry, ConfigError> {
+        quench_telemetry::start(&self.telemetry).map_err(|error| wrong("otlp", error.to_string()))
+    }
+}
+
+/// The key a reading error is about, where it names one.
+fn unreadable(error: &config::ConfigError, place: &str) -> ConfigError {
+    let text = error.to_string();
+    let key = KEYS
+        .iter()
+        .find(|key| text.contains(&format!("`{key}`")))
+        .map(|key| (*key).to_owned())
+        .or_else(|| {
+            // "unknown field `colour`, expected …"
+            let (_, rest) = text.split_once("unknown field `")?;
+            rest.split('`').next().map(str::to_owned)
+        })
+        .unwrap_or_else(|| place.to_owned());
+    wrong(&key, format!("{text} ({place})"))
+}
+
+fn file_argument(
+    mut arguments: impl Iterator<Item = OsString>,
+) -> Result<Option<PathBuf>, ConfigError> {
+    let usage = "give --config FILE, or nothing";
+    match arguments.next() {
+        None => Ok(None),
+        Some(flag) if flag == "--config" => match (arguments.next(), arguments.next()) {
+            (Some(file), None) => Ok(Some(PathBuf::from(file))),
+            _ => Err(wrong("--config", usage)),
+        },
+        Some(other) => Err(wrong(
+            &other.to_string_lossy(),
+            format!("unknown argument; {usage}"),
+        )),
+    }
+}
+
+impl Written {
+    fn resolve(self, service: &'static str) -> Result<Config, ConfigError> {
+        let bus = self.nats.resolve(service)?;
+        let grpc = self.grpc.resolve()?;
+        let store = self.store.resolve()?;
+        let (log, otlp) = (self.log, self.otlp);
+        let filter = log.filter.unwrap_or_else(|| "info".to_owned());
+        quench_telemetry::check_filter(&filter)
+            .map_err(|error| wrong("log.filter", error.to_string()))?;
+        let format = log
+            .format
+            .map_or(Ok(LogFormat::default()), |text| text.parse())
+            .map_err(|error| wrong("log.format", error.to_string()))?;
+        let telemetry = Settings {
+            service: format!("quench-{service}"),
+            instance: otlp.instance,
+            filter,
+            format,
+            otlp: otlp
+                .endpoint
+                .map(|endpoint| {
+                    if endpoint.starts_with("http://") || endpoint.starts_with("https://") {
+                        Ok(Otlp {
+                            endpoint,
+                            ca: otlp.ca.map(|f| readable("otlp.ca", f)).transpose()?,
+                        })
+                    } else {
+                        Err(wrong(
+                            "otlp.endpoint",
+                            format!("{endpoint:?} is no URL; write http://host:4317 or https://…"),
+                        ))
+                    }
+                })
+                .transpose()?,
+        };
+        let events = match self.events.format.as_deref() {
+            None | Some("protobuf") => BodyFormat::Protobuf,
+            Some("json") => BodyFormat::Json,
+            Some(other) => {
+                return Err(wrong(
+                    "events.format",
+                    format!("{other:?} is not a format; write protobuf or json"),
+                ));
+            }
+        };
+        let concurrency = self.job.concurrency.unwrap_or(2);
+        if !(1..=1024).contains(&concurrency) {
+            return Err(wrong(
+                "job.concurrency",
+                format!("{concurrency} is out of range; write 1 to 1024"),
+            ));
+        }
+        Ok(Config {
+            service,
+            tenant: self
+                .tenant
+                .map_or(Ok(Tenant::default()), |text| text.parse())
+                .map_err(|error| wrong("tenant", error.to_string()))?,
+            bus,
+            events,
+            grpc,
+            store,
+            registries: self.registry.resolve()?,
+            telemetry,
+            concurrency,
+            deadline: duration("job.deadline", self.job.deadline, 3600)?,
+            stall: duration("job.stall", self.job.stall, 600)?,
+            grace: duration("job.grace", self.job.grace, 25)?,
+            reconcile_every: duration("reconcile.every", self.reconcile.every, 300)?,
+            helm: self.helm.map(|path| readable("helm", path)).transpose()?,
+        })
+    }
+}
+
+impl WrittenNats {
+    fn resolve(self, service: &str) -> Result<BusSettings, ConfigError> {
+        let url = self.url.ok_or_else(|| {
+            wrong(
+                "nats.url",
+                "missing; write nats://host:4222 or tls://host:4222",
+            )
+        })?;
+        let schemes = ["nats://", "tls://"];
+        if !schemes.iter().any(|scheme| url.starts_with(scheme)) {
+            return Err(wrong(
+                "nats.url",
+                format!("{url:?} is no URL; write nats://host:4222 or tls://host:4222"),
+            ));
+        }
+        let seed = self
+            .seed_file
+            .map(|file| {
+                std::fs::read_to_string(&file)
+                    .map(|text| text.trim().to_owned())
+                    .map_err(|error| {
+                        wrong(
+                            "nats.seed_file",
+                            format!("cannot read {}: {error}", file.display()),
+                        )
+                    })
+            })
+            .transpose()?;
+        let certificate = pair("nats.certificate", self.certificate, "nats.key", self.key)?;
+        Ok(BusSettings {
+            url,
+            user: service.to_owned(),
+            seed,
+            ca: self.ca.map(|file| readable("nats.ca", file)).transpose()?,
+            certificate,
+            connect_within: duration("nats.connect_within", self.connect_within, 60)?,
+        })
+    }
+}
+
+impl WrittenGrpc {
+    fn resolve(self) -> Result<GrpcConfig, ConfigError> {
+        let text = self.listen.unwrap_or_else(|| "127.0.0.1:0".to_owned());
+        let listen: SocketAddr = text.parse().map_err(|_| {
+            wrong(
+                "grpc.listen",
+                format!("{text:?} is not an address; write 0.0.0.0:7443"),
+            )
+        })?;
+        let tls = pair("grpc.certificate", self.certificate, "grpc.key", self.key)?;
+        if tls.is_none() && !listen.ip().is_loopback() && self.plaintext != Some(true) {
+            return Err(wrong(
+                "grpc.certificate",
+                format!(
+                    "missing, and {listen} can be reached from outside; give one, or set grpc.plaintext = true where something else encrypts"
+                ),
+            ));
+        }
+        if tls.is_none() && self.client_ca.is_some() {
+            return Err(wrong(
+                "grpc.client_ca",
+                "means nothing without grpc.certificate",
+            ));
+        }
+        let client_ca = self
+            .client_ca
+            .map(|file| readable("grpc.client_ca", file))
+            .transpose()?;
+        Ok(GrpcConfig {
+            listen,
+            tls: tls.map(|(certificate, key)| Tls {
+                certificate,
+                key,
+                client_ca,
+            }),
+        })
+    }
+}
+
+impl WrittenStore {
+    fn resolve(self) -> Result<StoreConfig, ConfigError> {
+        match (self.directory, self.repository) {
+            (Some(directory), None) => Ok(StoreConfig::Directory(directory)),
+            (None, Some(repository)) => Ok(StoreConfig::Registry {
+                repository,
+                cache: self
+                    .cache
+                    .ok_or_else(|| wrong("store.cache", "missing; name a folder for the cache"))?,
+            }),
+            (Some(_), Some(_)) => Err(wrong(
+                "store.repository",
+                "given together with store.directory; choose one",
+            )),
+            (None, None) => Err(wrong(
+                "store.repository",
+                "missing; write host[:port]/path, or store.directory for a folder",
+            )),
+        }
+    }
+}
+
+impl WrittenRegistry {
+    fn resolve(self) -> Result<RegistryAccess, ConfigError> {
+        Ok(RegistryAccess {
+            insecure: self
+                .plain_http
+                .map(|hosts| {
+                    hosts
+                        .split(',')
+                        .map(|host| host.trim().to_owned())
+                        .filter(|host| !host.is_empty())
+                        .collect()
+                })
+                .unwrap_or_default(),
+            ca_file: self
+                .ca
+                .map(|file| readable("registry.ca", file))
+                .transpose()?,
+            credentials: self
+                .credentials_file
+                .map(|file| readable("registry.credentials_file", file))
+                .transpose()?
+                .map_or(Credentials::default(), Credentials::File),
+            ..RegistryAccess::default()
+        })
+    }
+}
+
+fn duration(key: &str, text: Option<String>, default: u64) -> Result<Duration, ConfigError> {
+    match text {
+        None => Ok(Duration::from_secs(default)),
+        Some(text) => parse_duration(&text)
+            .filter(|duration| !duration.is_zero())
+            .ok_or_else(|| {
+                wrong(
+                    key,
+                    format!("{text:?} is not a duration; write 30s, 5m or 1h"),
+                )
+            }),
+    }
+}
+
+fn readable(key: &str, file: PathBuf) -> Result<PathBuf, ConfigError> {
+    match std::fs::File::open(&file) {
+        Ok(_) => Ok(file),
+        Err(error) => Err(wrong(
+            key,
+            format!("cannot read {}: {error}", file.display()),
+        )),
+    }
+}
+
+fn pair(
+    first_key: &str,
+    first: Option<PathBuf>,
+    second_key: &str,
+    second: Option<PathBuf>,
+) -> Result<Option<(PathBuf, PathBuf)>, ConfigError> {
+    match (first, second) {
+        (None, None) => Ok(None),
+        (Some(first), Some(second)) => Ok(Some((
+            readable(first_key, first)?,
+            readable(second_key, second)?,
+        ))),
+        (Some(_), None) => Err(wrong(
+            second_key,
+            format!("missing, but {first_key} is given"),
+        )),
+        (None, Some(_)) => Err(wrong(
+            first_key,
+            format!("missing, but {second_key} is given"),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("scanner.toml");
+        std::fs::write(&file, text).unwrap();
+        Config::read("scanner", Some(&file), |name| {
+            variables
+                .iter()
+                .find(|(variable, _)| *variable == name)
+                .map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    const LEAST: &str =
+        "[nats]\nurl = \"nats://127.0.0.1:4222\"\n[store]\ndirectory = \"/tmp/s\"\n";
+
+    #[test]
+    fn a_variable_wins_over_the_file() {
+        let config = read(
+            LEAST,
+            &[
+                ("QUENCH_NATS_URL", "tls://bus:4222"),
+                ("QUENCH_JOB_CONCURRENCY", "7"),
+                ("QUENCH_JOB_GRACE", "2m"),
+                ("QUENCH_CONFORMANCE", "elsewhere"),
+            ],
+        )
+        .unwrap();
+        assert_eq!(config.bus.url, "tls://bus:4222");
+        assert_eq!(config.concurrency, 7);
+        assert_eq!(config.grace, Duration::from_secs(120));
+        assert_eq!(config.tenant.as_str(), "default");
+    }
+
+    #[test]
+    fn a_wrong_setting_is_named_by_its_key() {
+        let refused = |text: &str, variables: &[(&str, &str)], key: &str| {
+            let error = read(text, variables).unwrap_err();
+            assert_eq!(error.key, key, "{error}");
+        };
+        refused("", &[], "nats.url");
+        refused("[nats]\nurl = \"bus\"\n", &[], "nats.url");
+        refused("[nats]\nurl = \"nats://b\"\n", &[], "store.repository");
+        refused("[nats]\nurl = \"nats://b\"\ncolour = 1\n", &[], "colour");
+        for (variable, value, key) in [
+            ("QUENCH_JOB_CONCURRENCY", "many", "job.concurrency"),
+            ("QUENCH_JOB_CONCURRENCY", "0", "job.concurrency"),
+            ("QUENCH_JOB_DEADLINE", "30", "job.deadline"),
+            ("QUENCH_GRPC_LISTEN", "here", "grpc.listen"),
+            ("QUENCH_GRPC_LISTEN", "0.0.0.0:1", "grpc.certificate"),
+            ("QUENCH_GRPC_CLIENT_CA", "/ca", "grpc.client_ca"),
+            ("QUENCH_GRPC_KEY", "/key", "grpc.certificate"),
+            ("QUENCH_NATS_CA", "/not/there", "nats.ca"),
+            ("QUENCH_NATS_SEED_FILE", "/not/there", "nats.seed_file"),
+            ("QUENCH_TENANT", "a.b", "tenant"),
+            ("QUENCH_LOG_FORMAT", "xml", "log.format"),
+            ("QUENCH_LOG_FILTER", "a=b=c", "log.filter"),
+            ("QUENCH_OTLP_ENDPOINT", "collector", "otlp.endpoint"),
+            ("QUENCH_EVENTS_FORMAT", "xml", "events.format"),
+            ("QUENCH_STORE_REPOSITORY", "r/x", "store.repository"),
+        ] {
+            refused(LEAST, &[(variable, value)], key);
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error =
+            Config::read("scanner", Some(Path::new("/no/such.toml")), |_| None).unwrap_err();
+        assert!(error.to_string().contains("/no/such.toml"), "{error}");
+    }
+}
