@@ -224,10 +224,8 @@ impl<'a> Builder<'a> {
         if role >= Role::Library && !self.is_loader_or_libc(entry, elf) {
             self.elf_literals(entry, elf, role, inherited, &handed_on);
         }
-        if role == Role::Program {
-            if scripts::is_runtime(entry.name()) {
-                self.interpreter(entry);
-            }
+        if role == Role::Program && scripts::is_runtime(entry.name()) {
+            self.interpreter(entry);
         }
     }
 
@@ -276,7 +274,10 @@ impl<'a> Builder<'a> {
         let Ok(file) = self.tree.open(entry) else {
             return;
         };
-        let runs_words = role == Role::Program && (elf.calls_shell() || elf.searches_path());
+        // What such programs run is on their command line, not in their text.
+        let runs_words = role == Role::Program && !scripts::is_wrapper(entry.name());
+        let runs_names = runs_words && elf.searches_path();
+        let runs_lines = runs_words && elf.calls_shell();
         let mut found: BTreeSet<String> = BTreeSet::new();
         let mut libraries: BTreeSet<String> = BTreeSet::new();
         let mut words: BTreeSet<String> = BTreeSet::new();
@@ -289,20 +290,22 @@ impl<'a> Builder<'a> {
                     libraries.insert(word.to_owned());
                 }
             }
-            if runs_words && text.len() < 200 {
-                // A command line begins with its program.
-                words.extend(text.split([' ', '\t', '\n']).next().map(str::to_owned));
+            let mut parts = text.split([' ', '\t', '\n']);
+            let first = parts.next().unwrap_or_default();
+            let alone = parts.next().is_none();
+            // A name is looked for on PATH as it is; a command line begins with its program.
+            if text.len() < 200 && (runs_names && alone || runs_lines) {
+                words.insert(first.to_owned());
             }
         });
         if let Err(error) = read {
             self.unknown(format!("{} cannot be read: {error}", entry.path()));
         }
-        if role == Role::Program && elf.calls_shell() || role == Role::Library && elf.calls_shell()
-        {
+        if elf.calls_shell() {
             self.add_shell(entry);
         }
         for name in &libraries {
-            self.library(name, entry, elf, inherited, handed_on, "library named in");
+            self.library(name, entry, elf, inherited, handed_on, "named library");
         }
         for path in &found {
             self.literal_path(path, entry, elf, role);
@@ -314,7 +317,7 @@ impl<'a> Builder<'a> {
                 self.add(
                     &path,
                     Role::Program,
-                    Reason::of("program named in", entry).detail(word),
+                    Reason::of("named program", entry).detail(word),
                 );
             }
         }
@@ -322,11 +325,7 @@ impl<'a> Builder<'a> {
 
     fn add_shell(&mut self, user: Entry<'a>) {
         if self
-            .add(
-                "/bin/sh",
-                Role::Program,
-                Reason::of("shell called by", user),
-            )
+            .add("/bin/sh", Role::Program, Reason::of("shell", user))
             .is_some()
         {
             self.shell = true;
@@ -500,9 +499,6 @@ impl<'a> Builder<'a> {
                 .split([':', ',', ' ', ';'])
                 .filter(|p| p.starts_with('/'))
             {
-                if self.mounted(path).is_some() {
-                    continue;
-                }
                 let reason = Reason::new("named by").detail(place);
                 match self.tree.resolve(path) {
                     Ok(found) if found.entry.is_folder() => {
@@ -522,6 +518,10 @@ impl<'a> Builder<'a> {
                 let reason = Reason::new("working folder of").detail(&command.place);
                 self.named_folder(found.entry, &command.folder, &reason);
             }
+        }
+        // Where a volume goes, with the owner and mode the image gives it.
+        for mount in &demand.mounts {
+            self.keep_only(mount, &Reason::new("volume of the chart"));
         }
         for uid in &demand.users {
             let home = accounts(self.tree).into_iter().find(|a| a.id == *uid);

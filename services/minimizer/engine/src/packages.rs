@@ -145,8 +145,15 @@ impl Packages {
                 }
             }
             for path in list.lines() {
-                // By the folders' real places: with a merged /usr, /bin/sh and /usr/bin/sh are one.
-                if let Ok(found) = tree.locate(path) {
+                // By the folders' real places: with a merged /usr, /bin/sh and /usr/bin/sh are one, and the folder
+                // /bin that old packages list is a link that no package owns.
+                let top = path.trim_matches('/').split('/').count() < 2;
+                let found = if top {
+                    tree.resolve(path)
+                } else {
+                    tree.locate(path)
+                };
+                if let Ok(found) = found {
                     let id = found.entry.number();
                     package.files.push(id);
                     let owner = u32::try_from(number).unwrap_or(u32::MAX);

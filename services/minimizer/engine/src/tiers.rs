@@ -163,6 +163,7 @@ pub(crate) fn by_package(
         }
     }
     // Whatever is written in an interpreter's language may be imported by what no package owns.
+    let made_for = dependents(packages, &interpreters);
     for (number, package) in packages.all.iter().enumerate() {
         let number = u32::try_from(number).unwrap_or(u32::MAX);
         let essential = package
@@ -172,7 +173,7 @@ pub(crate) fn by_package(
         let dropped = is_manager(&package.name) || is_for_building(&package.name);
         if essential && !dropped {
             want(number, "essential".to_owned(), &mut queue);
-        } else if !dropped && depends_on_any(packages, number, &interpreters) {
+        } else if !dropped && made_for.contains(&number) {
             want(number, "made for a kept interpreter".to_owned(), &mut queue);
         } else if !dropped && closure.unknown_commands && is_leaf(packages, &package.name) {
             want(
@@ -244,16 +245,26 @@ fn owners_here_or_above<'a>(packages: &'a Packages, entry: Entry<'_>) -> &'a [u3
     }
 }
 
-fn depends_on_any(packages: &Packages, number: u32, wanted: &BTreeSet<u32>) -> bool {
-    let Some(package) = packages.get(number) else {
-        return false;
-    };
-    package
-        .depends
-        .iter()
-        .flatten()
-        .flat_map(|name| packages.named(name))
-        .any(|found| u32::try_from(*found).is_ok_and(|found| wanted.contains(&found)))
+/// Packages that need one of `wanted`, directly or through others; with `wanted`.
+fn dependents(packages: &Packages, wanted: &BTreeSet<u32>) -> BTreeSet<u32> {
+    let mut found = wanted.clone();
+    loop {
+        let before = found.len();
+        for (number, package) in packages.all.iter().enumerate() {
+            let mut needed = package.depends.iter().flatten();
+            let needs = needed.any(|name| {
+                let named = packages.named(name).iter();
+                let mut numbers = named.filter_map(|number| u32::try_from(*number).ok());
+                numbers.any(|number| found.contains(&number))
+            });
+            if needs && let Ok(number) = u32::try_from(number) {
+                found.insert(number);
+            }
+        }
+        if found.len() == before {
+            return found;
+        }
+    }
 }
 
 fn is_leaf(packages: &Packages, name: &str) -> bool {
@@ -281,7 +292,8 @@ pub(crate) fn without_manager(tree: &Tree, packages: &Packages, named: BTreeSet<
                     .is_some_and(|package| is_manager(&package.name))
             });
         let managing = managers && !entry.is_folder() && !keep.named.contains(&entry.number());
-        if !managing && !(in_any(&entry.path(), &MANAGER_FOLDERS) && !packages.is_empty()) {
+        let own_data = !packages.is_empty() && in_any(&entry.path(), &MANAGER_FOLDERS);
+        if !managing && !own_data {
             keep.insert(entry, Reason::new("original"));
         }
     }

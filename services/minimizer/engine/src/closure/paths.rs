@@ -19,6 +19,31 @@ const NEVER: [&str; 9] = [
     "/var/lib/dpkg",
 ];
 
+/// Configuration for what is no part of a container: init, cron, log rotation, the host's firewall.
+const HOST: [&str; 16] = [
+    "/etc/init.d",
+    "/etc/init",
+    "/etc/rc0.d",
+    "/etc/rc1.d",
+    "/etc/rc2.d",
+    "/etc/rc3.d",
+    "/etc/rc4.d",
+    "/etc/rc5.d",
+    "/etc/rc6.d",
+    "/etc/rcS.d",
+    "/etc/logrotate.d",
+    "/etc/ufw",
+    "/etc/apparmor.d",
+    "/etc/systemd",
+    "/etc/bash_completion.d",
+    "/etc/default",
+];
+
+/// Whether a path is configuration for the host: those above, and `cron.*`.
+fn is_for_host(path: &str) -> bool {
+    in_any(path, &HOST) || path.starts_with("/etc/cron.") || path.starts_with("/etc/runit/")
+}
+
 /// What the kernel mounts.
 const KERNEL: [&str; 3] = ["/proc", "/sys", "/dev"];
 
@@ -124,7 +149,7 @@ impl<'a> Builder<'a> {
         if path.len() < 3 || in_any(path, &NEVER) || in_any(path, &KERNEL) {
             return;
         }
-        let reason = Reason::of("named in", from);
+        let reason = Reason::of("literal", from);
         let Ok(found) = self.tree.resolve(path) else {
             self.keep_nearest(path, &reason);
             return;
@@ -185,8 +210,42 @@ impl<'a> Builder<'a> {
         } else {
             owners.is_subset(&mine)
         };
-        if own {
+        if !own {
+            return;
+        }
+        if role == Role::Program {
             self.add_folder(folder, Role::Data, reason);
+            return;
+        }
+        // A library loads plugins and reads data; tools that lie beside those are for people.
+        for entry in folder.descendants() {
+            let tool = entry.is_file() && entry.mode() & 0o111 != 0;
+            if !tool || self.libraries.elf(entry).is_some() {
+                let path = entry.path();
+                if entry.is_file()
+                    || self
+                        .tree
+                        .resolve(&path)
+                        .is_ok_and(|to| to.entry.is_folder())
+                {
+                    self.add(&path, Role::Data, reason.clone());
+                    self.keep.insert(entry, reason.clone());
+                } else {
+                    self.link_to_data(entry, reason);
+                }
+            }
+        }
+    }
+
+    /// A link in a folder that is kept: what it leads to is kept when it is data too.
+    fn link_to_data(&mut self, link: Entry<'a>, reason: &Reason) {
+        let Ok(found) = self.tree.resolve(&link.path()) else {
+            self.keep.insert(link, reason.clone());
+            return;
+        };
+        let tool = found.entry.mode() & 0o111 != 0 && self.libraries.elf(found.entry).is_none();
+        if !tool {
+            self.add(&link.path(), Role::Data, reason.clone());
         }
     }
 
@@ -241,7 +300,7 @@ impl<'a> Builder<'a> {
         let packages = self.packages;
         let families = self.families.clone();
         for package in packages.all.iter().filter(|p| families.contains(&p.source)) {
-            for path in &package.conffiles {
+            for path in package.conffiles.iter().filter(|path| !is_for_host(path)) {
                 let reason = Reason::new("configuration of").detail(package.label());
                 self.add(path, Role::Config, reason);
             }
@@ -254,7 +313,7 @@ impl<'a> Builder<'a> {
                 let own = packages
                     .families(entry)
                     .is_subset(&families.iter().map(String::as_str).collect());
-                if !entry.is_folder() || !own || is_system_folder(&place) {
+                if !entry.is_folder() || !own || is_system_folder(&place) || is_for_host(&place) {
                     continue;
                 }
                 // Its own folders for configuration, with what the image's author put there; and for state.
@@ -287,8 +346,10 @@ impl<'a> Builder<'a> {
     /// Paths in a configuration text.
     pub(super) fn config_text(&mut self, text: &str, path: &str, entry: Option<Entry<'a>>) {
         let reason = match entry {
-            Some(entry) => Reason::of("named in", entry),
-            None => Reason::new("named in").detail(&format!("{path}, which a volume brings")),
+            Some(entry) => Reason::of("configured path", entry),
+            None => {
+                Reason::new("configured path").detail(&format!("in {path}, which a volume brings"))
+            }
         };
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
         for line in text.lines() {
@@ -332,7 +393,7 @@ impl<'a> Builder<'a> {
 
     fn config_path(&mut self, word: &str, reason: &Reason) {
         let path = word.split('$').next().unwrap_or_default();
-        if in_any(path, &KERNEL) || in_any(path, &NEVER) || self.mounted(path).is_some() {
+        if in_any(path, &KERNEL) || in_any(path, &NEVER) {
             return;
         }
         if path.contains(['*', '?']) {

@@ -29,6 +29,7 @@ pub(super) fn is_wrapper(program: &str) -> bool {
             | "ionice"
             | "setsid"
             | "xargs"
+            | "find"
             | "time"
     )
 }
@@ -184,7 +185,7 @@ impl<'a> Builder<'a> {
             self.add(&path, Role::Program, reason);
             return;
         }
-        if !word.starts_with('/') || word.len() < 2 || self.mounted(word).is_some() {
+        if !word.starts_with('/') || word.len() < 2 {
             return;
         }
         // What a redirection or a test names up to the first computed part.
