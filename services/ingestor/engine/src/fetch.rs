@@ -198,10 +198,13 @@ pub(crate) async fn fetch(plans: &[Plan], context: &Context) -> Result<(), Fetch
             .map(|(descriptor, _)| descriptor.size)
             .sum();
         context.progress.start("fetch images", total);
-        stream::iter(missing.into_values().map(Ok))
-            .try_for_each_concurrent(PARALLEL, |(descriptor, repository)| {
-                fetch_blob(descriptor, repository, context)
-            })
+        let mut fetches = Vec::with_capacity(missing.len());
+        for (descriptor, repository) in missing.into_values() {
+            fetches.push(fetch_blob(descriptor, repository, context));
+        }
+        stream::iter(fetches)
+            .buffer_unordered(PARALLEL)
+            .try_collect::<()>()
             .await?;
         context.progress.finish();
     }
@@ -246,15 +249,16 @@ pub(crate) async fn plan_all<'a>(
     platforms: &[Platform],
     store: &Store,
 ) -> Result<Vec<Plan>, (&'a ImageReference, FetchError)> {
-    stream::iter(references.to_vec())
-        .map(|reference| async move {
-            plan(client, reference, platforms, store)
-                .await
-                .map_err(|error| (reference, error))
-        })
-        .buffered(PARALLEL)
-        .try_collect()
-        .await
+    // A list of futures, not a closure over the stream's items: such a closure borrows what the compiler can
+    // then no longer show to be `Send`.
+    let mut lookups = Vec::with_capacity(references.len());
+    for reference in references.iter().copied() {
+        lookups.push(async move {
+            let found = plan(client, reference, platforms, store).await;
+            found.map_err(|error| (reference, error))
+        });
+    }
+    stream::iter(lookups).buffered(PARALLEL).try_collect().await
 }
 
 /// Whether a configuration is that of an image.

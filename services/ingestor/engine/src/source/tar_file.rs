@@ -189,7 +189,7 @@ impl TarFile {
                 .checked_mul(BLOCK)
                 .and_then(|padded| offset.checked_add(padded))
                 .filter(|end| *end <= length.saturating_add(BLOCK))
-                .ok_or_else(|| self.fault("", "an entry is larger than the archive"))?;
+                .ok_or_else(|| self.fault("", "the archive ends within it"))?;
             match kind {
                 EntryType::GNULongName => next.name = Some(self.long_text(offset, size)?),
                 EntryType::GNULongLink => next.link = Some(self.long_text(offset, size)?),
@@ -531,6 +531,6 @@ mod tests {
         header.set_cksum();
         huge[..512].copy_from_slice(header.as_bytes());
         let error = open(&huge).unwrap_err().to_string();
-        assert!(error.contains("larger than the archive"), "{error}");
+        assert!(error.contains("ends within it"), "{error}");
     }
 }

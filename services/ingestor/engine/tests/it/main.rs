@@ -1,0 +1,16 @@
+//! The ingestor against real helm, real images and a real registry.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod integrate;
+mod made;
+#[path = "../../../../../shared/content/tests/registry/server.rs"]
+#[allow(dead_code, reason = "shared with the tests of the registry backend")]
+mod server;
+mod sources;
