@@ -2,7 +2,7 @@
 //!
 //! [`harden_chart`] renders a chart as it is, lets the rules say what should become of that, puts the same rules into
 //! the chart as templates, renders it again, and compares. Where the two differ the chart is refused: what cannot
-//! be shown to be right is not shipped. [`evidence_of`] reads what is known of a package's images.
+//! be shown to be right is not shipped. [`verify`] compares at other values. [`evidence_of`] reads what is known of a package's images.
 
 mod findings;
 mod guide;
@@ -10,8 +10,10 @@ mod images;
 pub mod report;
 mod tree;
 
+use std::sync::LazyLock;
+
 use quench_chart::chart::{Chart, ChartError};
-use quench_chart::compare::{Options, compare};
+use quench_chart::compare::{Comparison, Options, compare};
 use quench_chart::render::{Helm, RenderError, Rendered, Request};
 use quench_chart::rewrite::{driver, restore, rewrite};
 use quench_chart::workload;
@@ -110,32 +112,13 @@ pub async fn harden_chart(
     demands: Demands<'_>,
 ) -> Result<HardenedChart, HardenError> {
     let plain = plain(chart)?;
-    let request = request(demands)?;
     let defaults = Settings::new(demands.policy, demands.target);
-    let settings = settings_in_force(&plain, &request, &defaults)?;
-    let before = helm.render(&plain, &request).await?;
-    let again = helm.render(&plain, &request).await?;
-
-    let surroundings = Surroundings {
-        evidence: demands.evidence,
-        settings: &settings,
-        siblings: &Siblings::default(),
-        release: &Release::default(),
-        level,
-    };
-    let tree = Tree::new(&plain, &before);
-    let (expected, verdicts) = harden(&before, &tree, surroundings);
-    let (expected_again, _) = harden(&again, &Tree::new(&plain, &again), surroundings);
-
     let library = driver::library(&definitions(level, demands.evidence, &defaults));
     let mut hardened = rewrite(&plain, &library)?;
-    tree::add_siblings_files(&mut hardened, &plain, &before)?;
-    let after = helm.render(&hardened, &request).await?;
-    let options = Options {
-        ignore_checksums: true,
-        again: &[expected_again],
-    };
-    let comparison = compare(&expected, &after, options);
+    let expected = Expected::new(helm, &plain, level, demands).await?;
+    tree::add_siblings_files(&mut hardened, &plain, &expected.before)?;
+    let after = helm.render(&hardened, &expected.request).await?;
+    let comparison = expected.compare(&after);
     if !comparison.is_same() {
         return Err(HardenError::Input(format!(
             "chart {}: its own hardening differs from what the rules say, so it is not shipped: {comparison}",
@@ -143,16 +126,119 @@ pub async fn harden_chart(
         )));
     }
 
-    let mut report = report(&plain, level, &before, &after, &tree, surroundings);
-    findings::tell(&mut report, &verdicts);
+    let mut report = expected.report(&plain, level, demands, &after);
+    findings::tell(&mut report, &expected.verdicts);
     hardened.insert(GUIDE, guide::write(&report))?;
     // Assembled anew, so that no line of `.helmignore` hides what was added.
     let chart = Chart::from_files(hardened.files().clone())?;
     Ok(HardenedChart {
         chart,
-        findings: findings::findings(demands.package, &verdicts),
+        findings: findings::findings(demands.package, &expected.verdicts),
         report,
     })
+}
+
+/// Compares what a hardened chart renders to, at the values given, with what the rules make of what the
+/// chart rendered to before. `level` and `demands` must be those the chart was hardened with, but for the values.
+///
+/// # Errors
+/// One of the two does not render.
+pub async fn verify(
+    helm: &Helm,
+    hardened: &Chart,
+    level: Level,
+    demands: Demands<'_>,
+) -> Result<Comparison, HardenError> {
+    let expected = Expected::new(helm, &plain(hardened)?, level, demands).await?;
+    let after = helm.render(hardened, &expected.request).await?;
+    Ok(expected.compare(&after))
+}
+
+/// What the rules make of what a chart renders to.
+struct Expected {
+    request: Request,
+    settings: Settings,
+    before: Rendered,
+    tree: Tree,
+    rendered: Rendered,
+    /// The same of a second render: charts put in random values.
+    again: Rendered,
+    verdicts: Vec<Verdict>,
+}
+
+impl Expected {
+    async fn new(
+        helm: &Helm,
+        plain: &Chart,
+        level: Level,
+        demands: Demands<'_>,
+    ) -> Result<Self, HardenError> {
+        let request = request(demands)?;
+        let defaults = Settings::new(demands.policy, demands.target);
+        let settings = settings_in_force(plain, &request, &defaults)?;
+        let before = helm.render(plain, &request).await?;
+        let second = helm.render(plain, &request).await?;
+        let surroundings = surroundings(level, demands, &settings);
+        let tree = Tree::new(plain, &before);
+        let (rendered, verdicts) = harden(&before, &tree, surroundings);
+        let (again, _) = harden(&second, &Tree::new(plain, &second), surroundings);
+        Ok(Self {
+            request,
+            settings,
+            before,
+            tree,
+            rendered,
+            again,
+            verdicts,
+        })
+    }
+
+    fn compare(&self, after: &Rendered) -> Comparison {
+        let options = Options {
+            ignore_checksums: true,
+            again: std::slice::from_ref(&self.again),
+        };
+        compare(&self.rendered, after, options)
+    }
+
+    fn report(
+        &self,
+        chart: &Chart,
+        level: Level,
+        demands: Demands<'_>,
+        after: &Rendered,
+    ) -> Report {
+        let surroundings = surroundings(level, demands, &self.settings);
+        Report {
+            chart: chart.name().to_owned(),
+            version: chart.version().to_owned(),
+            level,
+            before: numbers(&self.before, &self.tree, surroundings),
+            after: numbers(after, &self.tree, surroundings),
+            changes: Vec::new(),
+            remaining: Vec::new(),
+            waived: Vec::new(),
+            pods: pods(&self.before, after),
+            notes: notes(chart, &self.before, demands.evidence),
+        }
+    }
+}
+
+/// Surroundings that are the same wherever a document comes from; [`Tree::around`] adds the rest.
+fn surroundings<'a>(
+    level: Level,
+    demands: Demands<'a>,
+    settings: &'a Settings,
+) -> Surroundings<'a> {
+    static NO_SIBLINGS: LazyLock<Siblings> = LazyLock::new(Siblings::default);
+    static NO_RELEASE: LazyLock<Release> = LazyLock::new(Release::default);
+    Surroundings {
+        evidence: demands.evidence,
+        settings,
+        siblings: &NO_SIBLINGS,
+        release: &NO_RELEASE,
+        level,
+    }
 }
 
 /// The chart without anything hardening put into it.
@@ -235,28 +321,6 @@ fn harden(
         }
     }
     (hardened, verdicts)
-}
-
-fn report(
-    chart: &Chart,
-    level: Level,
-    before: &Rendered,
-    after: &Rendered,
-    tree: &Tree,
-    surroundings: Surroundings<'_>,
-) -> Report {
-    Report {
-        chart: chart.name().to_owned(),
-        version: chart.version().to_owned(),
-        level,
-        before: numbers(before, tree, surroundings),
-        after: numbers(after, tree, surroundings),
-        changes: Vec::new(),
-        remaining: Vec::new(),
-        waived: Vec::new(),
-        pods: pods(before, after),
-        notes: notes(chart, before, surroundings.evidence),
-    }
 }
 
 fn numbers(rendered: &Rendered, tree: &Tree, surroundings: Surroundings<'_>) -> Numbers {

@@ -1,0 +1,252 @@
+//! The evaluator and the template library do the same, at every set of values.
+
+use quench_model::{Digest, ImageFacts, Target, WritablePath};
+use quench_rules::Evidence;
+use serde_json::json;
+
+use crate::programs::{Case, chart, for_all, friendly, helms, object, render};
+
+/// Whatever can stand in a pod, chosen by values.
+const WORKLOAD: &str = r#"
+apiVersion: {{ .Values.version | default "apps/v1" }}
+kind: {{ .Values.kind | default "Deployment" }}
+metadata:
+  name: {{ .Release.Name }}-web
+  {{- with .Values.labels }}
+  labels: {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  {{- with .Values.management }}
+  podManagementPolicy: {{ . }}
+  {{- end }}
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata:
+      labels: {app: web}
+      {{- with .Values.annotations }}
+      annotations: {{- toYaml . | nindent 8 }}
+      {{- end }}
+    spec: {{- toYaml .Values.pod | nindent 6 }}
+"#;
+
+const SERVICE: &str = r#"
+{{- if .Values.service }}
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {{- toYaml .Values.service | nindent 2 }}
+{{- end }}
+"#;
+
+const ACCESS: &str = r#"
+{{- if .Values.account }}
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: {{ .Values.account }}}
+---
+{{- end }}
+{{- if .Values.bound }}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: web}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: web}
+subjects:
+- {kind: {{ .Values.subject | default "ServiceAccount" }}, name: {{ .Values.bound | quote }}}
+{{- end }}
+"#;
+
+/// Pods that real charts have, and some that none should.
+const PODS: [&str; 26] = [
+    "{containers: [{name: web, image: app}]}",
+    "{containers: [{name: web, image: app, securityContext: null}], securityContext: null}",
+    "{containers: [{name: web, image: app, securityContext: {}}], securityContext: {}}",
+    "{containers: [{name: web, image: app, securityContext: {runAsUser: 0}}]}",
+    "{containers: [{name: web, image: app, securityContext: {runAsUser: 5}}], securityContext: {runAsUser: 0}}",
+    "{containers: [{name: web, image: app}, {name: b, image: other}], securityContext: {runAsUser: 7, runAsGroup: 8, fsGroup: 9}}",
+    "{containers: [{name: web, image: app}], securityContext: {runAsNonRoot: false}}",
+    "{containers: [{name: web, image: app, securityContext: {runAsUser: 0}}], securityContext: {runAsNonRoot: false}}",
+    "{containers: [{name: web, image: app, securityContext: {privileged: true}}]}",
+    "{containers: [{name: web, image: app, securityContext: {capabilities: {add: [SYS_ADMIN]}}}]}",
+    "{containers: [{name: web, image: app, securityContext: {capabilities: {drop: [NET_RAW], add: null}}}]}",
+    "{containers: [{name: web, image: app, securityContext: {capabilities: {drop: ALL}}}]}",
+    "{containers: [{name: web, image: app, securityContext: {allowPrivilegeEscalation: true, readOnlyRootFilesystem: false}}]}",
+    "{containers: [{name: web, image: app, volumeMounts: [{name: a, mountPath: /tmp/}, {name: b, mountPath: /var}]}], volumes: [{name: a, emptyDir: {}}, {name: b, emptyDir: {}}]}",
+    "{containers: [{name: web, image: app, volumeMounts: [{name: a, mountPath: /tmp/below}]}], volumes: [{name: a, emptyDir: {}}]}",
+    "{containers: [{name: web, image: app, volumeMounts: null}], volumes: null}",
+    "{initContainers: [{name: first, image: app}], containers: [{name: web, image: app}]}",
+    "{containers: [{name: web, image: app}], securityContext: {seccompProfile: {type: Unconfined}}}",
+    "{containers: [{name: web, image: app, securityContext: {seccompProfile: {type: Localhost, localhostProfile: x}}}]}",
+    "{containers: [{name: web, image: app}], automountServiceAccountToken: true}",
+    "{containers: [{name: web, image: app}], os: {name: windows}}",
+    "{containers: [{name: web, image: app}], nodeSelector: {kubernetes.io/os: windows}, hostNetwork: true}",
+    "{containers: [{name: web, image: app, ports: [{containerPort: 8080, name: http}, {containerPort: 53, protocol: UDP}]}]}",
+    "{containers: [{name: web, image: 7, securityContext: [1], ports: {a: b}}, text, null], volumes: [3], securityContext: text}",
+    "{containers: [{image: app, env: [{name: A_PASSWORD, value: x}], resources: {limits: {memory: 1Gi}}}], serviceAccountName: mine}",
+    "{containers: {not: a list}, initContainers: null, serviceAccountName: ''}",
+];
+
+#[test]
+fn both_backends_agree_on_every_pod() {
+    let sample = chart("pod: {}\n", &[("w.yaml", WORKLOAD)]);
+    for helm in helms() {
+        let case = Case::default();
+        let hardened = case.harden(&helm, &sample, "").unwrap().chart;
+        for pod in PODS {
+            case.assert_equal(&helm, &hardened, &format!("pod: {pod}"));
+        }
+        for kind in ["Pod", "Job", "CronJob", "Rollout", "\"\"", "5"] {
+            let values = format!("{{kind: {kind}, version: batch/v1, pod: {}}}", PODS[0]);
+            case.assert_equal(&helm, &hardened, &values);
+        }
+    }
+}
+
+#[test]
+fn both_backends_agree_whatever_is_known_of_an_image() {
+    let sample = chart("pod: {}\n", &[("w.yaml", WORKLOAD)]);
+    let image = |change: fn(&mut ImageFacts)| {
+        let mut facts = friendly();
+        change(&mut facts);
+        for_all(facts)
+    };
+    let mut pinned = for_all(friendly());
+    let digest = Digest::of(b"app");
+    pinned.add_digest(&"app".parse().unwrap(), &[], &digest);
+    let mut read = Evidence::default();
+    read.add_facts(
+        &"app".parse().unwrap(),
+        &[],
+        &digest,
+        &ImageFacts {
+            entrypoint_privileged: Some(false),
+            source: Some(quench_model::FactsSource::Image),
+            ..friendly()
+        },
+    );
+    let all = [
+        Evidence::default(),
+        image(|facts| facts.uid = Some(0)),
+        image(|facts| facts.uid = None),
+        image(|facts| facts.gid = None),
+        image(|facts| facts.entrypoint_privileged = Some(true)),
+        image(|facts| facts.entrypoint_switches_user = Some(true)),
+        image(|facts| facts.writable = None),
+        image(|facts| facts.writable = Some(Vec::new())),
+        image(|facts| {
+            facts.writable = Some(vec![WritablePath::Filled {
+                path: "/var/lib/app".to_owned(),
+                copy_up: true,
+            }]);
+        }),
+        image(|facts| {
+            facts.writable = Some(
+                ["/{{ fail 1 }}", "/a b/C", "/ümlaut", "/@quench@.object"]
+                    .map(|path| WritablePath::Plain(path.to_owned()))
+                    .to_vec(),
+            );
+        }),
+        pinned,
+        read,
+    ];
+    for helm in helms() {
+        for evidence in &all {
+            for registry in [None, Some("registry.internal/q/".to_owned())] {
+                let case = Case {
+                    evidence: evidence.clone(),
+                    target: Target {
+                        registry,
+                        ..Target::default()
+                    },
+                    ..Case::default()
+                };
+                let hardened = case.harden(&helm, &sample, "").unwrap().chart;
+                for pod in [PODS[0], PODS[5], PODS[13]] {
+                    case.assert_equal(&helm, &hardened, &format!("pod: {pod}"));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_other_objects_show_is_looked_up_at_each_render() {
+    let sample = chart(
+        "pod: {}\n",
+        &[
+            ("w.yaml", WORKLOAD),
+            ("s.yaml", SERVICE),
+            ("rbac/a.yaml", ACCESS),
+        ],
+    );
+    let sample = {
+        // A template in a folder of its own.
+        let mut files = sample.files().clone();
+        let access = files.remove("rbac/a.yaml").unwrap();
+        files.insert("templates/rbac/a.yaml".to_owned(), access);
+        quench_chart::Chart::from_files(files).unwrap()
+    };
+    let plain = "{containers: [{name: web, image: app, ports: [{containerPort: 8080, name: http}, {containerPort: 9}]}]}";
+    let named = "{serviceAccountName: mine, containers: [{name: web, image: app, ports: [{containerPort: 8080}]}]}";
+    let service = |target: &str| {
+        format!("service: {{selector: {{app: web}}, ports: [{{port: 80, targetPort: {target}}}]}}")
+    };
+    for helm in helms() {
+        let case = Case::default();
+        let hardened = case.harden(&helm, &sample, "").unwrap().chart;
+        let look = |values: &str| {
+            case.assert_equal(&helm, &hardened, values);
+            let rendered = render(&helm, &hardened, values).unwrap();
+            let pod = object(&rendered, "Deployment")["spec"]["template"]["spec"].clone();
+            (
+                pod["automountServiceAccountToken"].clone(),
+                pod["containers"][0]["readinessProbe"]["tcpSocket"]["port"].clone(),
+            )
+        };
+        let (no, nothing) = (json!(false), json!(null));
+        assert_eq!(
+            look(&format!("pod: {plain}")),
+            (no.clone(), nothing.clone())
+        );
+        assert_eq!(
+            look(&format!("{{pod: {named}}}")),
+            (nothing.clone(), nothing.clone()),
+            "an account from elsewhere"
+        );
+        assert_eq!(
+            look(&format!("{{pod: {named}, account: mine}}")),
+            (no.clone(), nothing.clone())
+        );
+        assert_eq!(
+            look(&format!("{{pod: {named}, account: mine, bound: mine}}")),
+            (nothing.clone(), nothing.clone()),
+            "a bound account"
+        );
+        assert_eq!(
+            look(&format!(
+                "{{pod: {plain}, bound: 'system:authenticated', subject: Group}}"
+            )),
+            (nothing.clone(), nothing.clone()),
+            "everyone is bound"
+        );
+        assert_eq!(
+            look(&format!("{{pod: {plain}, {}}}", service("http"))),
+            (no.clone(), json!("http"))
+        );
+        assert_eq!(
+            look(&format!("{{pod: {named}, {}}}", service("8080"))),
+            (nothing.clone(), json!(8080))
+        );
+        assert_eq!(
+            look(&format!("{{pod: {plain}, {}}}", service("7"))),
+            (no.clone(), nothing.clone()),
+            "no such port"
+        );
+        let set = format!("kind: StatefulSet, pod: {plain}, {}", service("http"));
+        case.assert_equal(&helm, &hardened, &format!("{{{set}}}"));
+        case.assert_equal(
+            &helm,
+            &hardened,
+            &format!("{{{set}, management: Parallel}}"),
+        );
+    }
+}
