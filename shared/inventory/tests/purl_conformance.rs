@@ -1,5 +1,7 @@
 //! The test suite of the package URL specification.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;

@@ -80,9 +80,8 @@ fn has_field(paragraph: &str, name: &str) -> bool {
 /// A licence synopsis: short names with `and`, `or` and `with … exception`; after a comma they bind less tightly.
 fn expression(text: &str) -> String {
     let mut out = String::new();
-    let mut commas = text.split(", ").peekable();
     let grouped = text.contains(", ");
-    while let Some(group) = commas.next() {
+    for group in text.split(", ") {
         let mut group = group.trim();
         if !out.is_empty() {
             let operator = match group.split_once(' ') {
