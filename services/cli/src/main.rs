@@ -1,2 +1,111 @@
-//! CLI.
-fn main() {}
+//! `quench`: every engine in one process, and client of a running fleet.
+//!
+//! Reading order: [`args`] is the command line, [`session`] what every command works with, `commands` one file per
+//! verb, [`exit`] the exit codes.
+
+mod args;
+mod commands;
+mod exit;
+mod fleet;
+mod html;
+mod inputs;
+mod layout;
+mod progress;
+mod session;
+mod style;
+mod summary;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser as _;
+
+use args::{Cli, Verb};
+use exit::Exit;
+use session::Session;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let session = Session::new(&cli.global);
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            exit::print(
+                &anyhow::Error::new(error).context("cannot start"),
+                session.json,
+            );
+            return Exit::Missing.into();
+        }
+    };
+    let result = runtime.block_on(async {
+        session.stop_on_signal();
+        run(&session, cli.verb).await
+    });
+    // Blocking work that ignores cancellation must not hold the process once the answer is known.
+    runtime.shutdown_background();
+    match result {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            exit::print(&error, session.json);
+            exit::code(&error).into()
+        }
+    }
+}
+
+async fn run(session: &Session, verb: Verb) -> Result<Exit> {
+    match verb {
+        Verb::Harden(args) if args.chart_only => commands::chart_only::run(session, &args).await,
+        Verb::Harden(args) => commands::harden::run(session, &args).await,
+        Verb::Ls => commands::ls::run(session).await,
+        Verb::Show { package } => commands::show::run(session, &package).await,
+        Verb::Findings {
+            package,
+            format,
+            all,
+        } => commands::findings::run(session, &package, format, all).await,
+        Verb::Report { package, output } => commands::report::run(session, &package, &output).await,
+        Verb::Sbom {
+            package,
+            image,
+            format,
+        } => commands::sbom::run(session, &package, image.as_deref(), format).await,
+        Verb::Chart { package, output } => commands::chart::run(session, &package, &output).await,
+        Verb::Image {
+            package,
+            image,
+            output,
+        } => commands::image::run(session, &package, &image, &output).await,
+        Verb::Verify { subject } => commands::verify::run(session, &subject).await,
+        Verb::Rules { rule } => commands::rules::run(session, rule.as_deref()),
+        Verb::Advisories(verb) => commands::advisories::run(session, &verb).await,
+        Verb::Submit(args) => commands::submit::run(session, &args).await,
+        Verb::Status {
+            package,
+            watch,
+            fleet,
+        } => commands::status::run(session, package.as_deref(), watch, &fleet).await,
+        Verb::Watch {
+            nats,
+            credentials,
+            user,
+            ca,
+            subject,
+        } => {
+            let source = commands::watch::Source {
+                nats,
+                credentials,
+                user,
+                ca,
+                subject,
+            };
+            commands::watch::run(session, &source).await
+        }
+        Verb::Completions { shell } => {
+            commands::completions::run(shell);
+            Ok(Exit::Done)
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! The command line: verbs, their options, their help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use quench_model::Level;
+
+/// Hardens Kubernetes packages: a Helm chart and the images it runs.
+#[derive(Debug, Parser)]
+#[command(
+    name = "quench",
+    version,
+    about,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  quench harden ./chart --images-from oci:./images --advisories ./osv
+  quench ls
+  quench findings demo --format sarif
+  quench chart demo -o ./demo-hardened && helm install demo ./demo-hardened
+
+Exit codes:
+  0  done
+  1  a gate refused the package, or verification found something wrong
+  2  wrong usage or input
+  3  something needed is missing or unreachable"
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Options that every verb takes.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Print JSON for machines instead of text for people
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Folder of the content store
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "QUENCH_STORE",
+        help_heading = "Global options"
+    )]
+    pub store: Option<PathBuf>,
+    /// Say less: no progress, only results and errors
+    #[arg(short, long, global = true, help_heading = "Global options")]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Harden a chart and its images through the five levels
+    #[command(after_help = "\
+Examples:
+  quench harden ./chart
+  quench harden ./chart -f production.yaml --images-from oci:./images -o demo.quench.tar
+  quench harden oci://registry.example.org/charts/demo --until configured
+  quench harden ./chart --chart-only --image-facts facts.yaml -o ./hardened-chart
+
+A facts file says what is known of images that are not fetched; \"*\" stands for any image:
+  \"*\": { uid: 10001, gid: 10001, writable: [/tmp, /run, /var/cache] }")]
+    Harden(Box<HardenArgs>),
+    /// List the packages in the store
+    #[command(
+        alias = "list",
+        after_help = "Examples:\n  quench ls\n  quench ls --json"
+    )]
+    Ls,
+    /// Show a package: its revisions, chart, images and findings in numbers
+    #[command(after_help = "Examples:\n  quench show demo\n  quench show sha256:… --json")]
+    Show {
+        /// Package name, or digest of a revision
+        package: String,
+    },
+    /// Print the findings of a package
+    #[command(after_help = "\
+Examples:
+  quench findings demo
+  quench findings demo --all
+  quench findings demo --format sarif > demo.sarif")]
+    Findings {
+        /// Package name, or digest of a revision
+        package: String,
+        /// Form of the output
+        #[arg(long, value_enum, default_value_t = FindingsFormat::Table)]
+        format: FindingsFormat,
+        /// Resolved and suppressed ones too (JSON and SARIF always hold them)
+        #[arg(long)]
+        all: bool,
+    },
+    /// Write the report of a package as one self-contained HTML page
+    #[command(after_help = "Examples:\n  quench report demo -o demo.html")]
+    Report {
+        /// Package name, or digest of a revision
+        package: String,
+        /// File to write
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Print the SBOM of a package's images
+    #[command(after_help = "\
+Examples:
+  quench sbom demo > demo.cdx.json
+  quench sbom demo registry.example.org/demo/nginx:1.22 --format spdx")]
+    Sbom {
+        /// Package name, or digest of a revision
+        package: String,
+        /// Image reference; needed when the package holds several images
+        image: Option<String>,
+        /// Form of the SBOM
+        #[arg(long, value_enum, default_value_t = SbomFormat::Cyclonedx)]
+        format: SbomFormat,
+    },
+    /// Write the hardened chart to a folder, ready for helm
+    #[command(after_help = "Examples:\n  quench chart demo -o ./demo && helm template demo ./demo")]
+    Chart {
+        /// Package name, or digest of a revision
+        package: String,
+        /// Folder to write; it must not exist or be empty
+        #[arg(short, long, value_name = "DIR")]
+        output: PathBuf,
+    },
+    /// Write an image of a package to an OCI layout
+    #[command(
+        after_help = "Examples:\n  quench image demo registry.example.org/demo/nginx:1.22 -o oci:./nginx"
+    )]
+    Image {
+        /// Package name, or digest of a revision
+        package: String,
+        /// Image reference as the chart has it
+        image: String,
+        /// Where to: oci:DIR
+        #[arg(short, long, value_name = "oci:DIR")]
+        output: String,
+    },
+    /// Check that a package or an exported file is whole and unchanged
+    #[command(after_help = "Examples:\n  quench verify demo\n  quench verify demo.quench.tar")]
+    Verify {
+        /// Package name, digest of a revision, or .quench.tar file
+        subject: String,
+    },
+    /// List the hardening rules, or explain one
+    #[command(after_help = "Examples:\n  quench rules\n  quench rules run-as-non-root")]
+    Rules {
+        /// Rule to explain
+        rule: Option<String>,
+    },
+    /// Work with advisories
+    #[command(subcommand)]
+    Advisories(AdvisoriesVerb),
+    /// Hand a chart and its images to a running fleet
+    #[command(after_help = "\
+Examples:
+  quench submit ./chart --images-from oci:./images
+  quench submit ./chart --watch
+
+The fleet's address and certificates come from the options or from
+QUENCH_ENDPOINT, QUENCH_CA, QUENCH_CERT and QUENCH_KEY.")]
+    Submit(Box<SubmitArgs>),
+    /// Ask a running fleet how far packages are
+    #[command(after_help = "Examples:\n  quench status\n  quench status demo --watch")]
+    Status {
+        /// Package; all when left out
+        package: Option<String>,
+        /// Stay and print each change until the package has reached its end
+        #[arg(short, long)]
+        watch: bool,
+        #[command(flatten)]
+        fleet: FleetArgs,
+    },
+    /// Print finding events of a running fleet as they come
+    #[command(after_help = "\
+Examples:
+  quench watch
+  quench watch --subject 'quench.v1.finding.*.vulnerability.opened.*' --json")]
+    Watch {
+        /// NATS server
+        #[arg(
+            long,
+            value_name = "URL",
+            env = "QUENCH_NATS_URL",
+            default_value = "nats://127.0.0.1:4222"
+        )]
+        nats: String,
+        /// File with the seed of the NATS user's nkey
+        #[arg(long, value_name = "FILE", env = "QUENCH_NATS_CREDENTIALS")]
+        credentials: Option<PathBuf>,
+        /// Name of the NATS user, part of the inbox it may use
+        #[arg(long, value_name = "NAME", default_value = "subscriber")]
+        user: String,
+        /// Certificate authority of the NATS server
+        #[arg(long, value_name = "FILE", env = "QUENCH_CA")]
+        ca: Option<PathBuf>,
+        /// Which events
+        #[arg(long, default_value = "quench.v1.finding.>")]
+        subject: String,
+    },
+    /// Print a completion script for a shell
+    #[command(after_help = "Examples:\n  quench completions bash > /etc/bash_completion.d/quench")]
+    Completions {
+        /// Shell to complete for
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AdvisoriesVerb {
+    /// Import advisories as a new epoch and tell what it changes for the stored packages
+    #[command(after_help = "\
+Examples:
+  quench advisories apply ./osv
+  quench advisories apply ./all.zip --json")]
+    Apply {
+        /// OSV record, folder of records, or zip
+        #[arg(required = true, value_name = "DIR|FILE")]
+        sources: Vec<PathBuf>,
+    },
+    /// Show which advisories are in force and what they cover
+    Show,
+}
+
+/// What is hardened and how: shared by `harden` and `submit`.
+#[derive(Debug, Clone, Args)]
+pub struct SourceArgs {
+    /// Chart: a folder, a .tgz file, or oci://…
+    pub source: String,
+    /// Values file; may be given several times, later ones win
+    #[arg(short = 'f', long = "values", value_name = "FILE")]
+    pub values: Vec<PathBuf>,
+    /// Where images come from before their registry is asked; may be given several times
+    #[arg(long, value_name = "oci:DIR|docker-archive:FILE|oci-archive:FILE")]
+    pub images_from: Vec<String>,
+    /// What the team demands: gate, rules, waivers (YAML)
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// What the environment offers (YAML)
+    #[arg(long, value_name = "FILE")]
+    pub target: Option<PathBuf>,
+    /// Facts about images that stand in for the images' own (YAML: reference or "*" to facts)
+    #[arg(long, value_name = "FILE")]
+    pub image_facts: Option<PathBuf>,
+    /// Record a failing gate but go on
+    #[arg(long)]
+    pub no_gate: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct HardenArgs {
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Advisories to match against: OSV records as folder, file or zip
+    #[arg(long, value_name = "DIR|FILE")]
+    pub advisories: Vec<PathBuf>,
+    /// Last level to reach (name or number)
+    #[arg(long, value_name = "LEVEL", default_value = "minimized", value_parser = clap::value_parser!(Level))]
+    pub until: Level,
+    /// Only the chart: no image is fetched; DIR given by -o gets the hardened chart
+    #[arg(long, requires = "output", conflicts_with_all = ["advisories", "images_from"])]
+    pub chart_only: bool,
+    /// File for the package (.quench.tar); with --chart-only the folder for the chart
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct SubmitArgs {
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Stay and print each level until the package has reached its end
+    #[arg(short, long)]
+    pub watch: bool,
+    #[command(flatten)]
+    pub fleet: FleetArgs,
+}
+
+/// How to reach a fleet.
+#[derive(Debug, Clone, Args)]
+pub struct FleetArgs {
+    /// gRPC address of a service of the fleet
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "QUENCH_ENDPOINT",
+        default_value = "https://127.0.0.1:7401",
+        help_heading = "Fleet"
+    )]
+    pub endpoint: String,
+    /// Certificate authority of the fleet
+    #[arg(long, value_name = "FILE", env = "QUENCH_CA", help_heading = "Fleet")]
+    pub ca: Option<PathBuf>,
+    /// Client certificate
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "QUENCH_CERT",
+        requires = "key",
+        help_heading = "Fleet"
+    )]
+    pub cert: Option<PathBuf>,
+    /// Key of the client certificate
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "QUENCH_KEY",
+        requires = "cert",
+        help_heading = "Fleet"
+    )]
+    pub key: Option<PathBuf>,
+}
+
+/// Form of the findings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FindingsFormat {
+    /// For people
+    Table,
+    /// Quench's own form
+    Json,
+    /// SARIF 2.1.0
+    Sarif,
+}
+
+/// Form of an SBOM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SbomFormat {
+    /// CycloneDX 1.6 JSON
+    Cyclonedx,
+    /// SPDX 2.3 JSON
+    Spdx,
+}

@@ -1,0 +1,103 @@
+//! `quench harden --chart-only`: the chart alone, without images or store.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use quench_chart::Chart;
+use quench_chart::render::Helm;
+use quench_config_hardener_engine::{Demands, harden_chart};
+use quench_model::PackageName;
+use quench_package::EngineError;
+use quench_rules::Evidence;
+
+use crate::args::HardenArgs;
+use crate::commands::findings;
+use crate::exit::{Exit, Failure};
+use crate::inputs;
+use crate::layout::refuse_existing;
+use crate::session::Session;
+use crate::style;
+
+/// Hardens a chart and writes it to a folder.
+pub async fn run(session: &Session, args: &HardenArgs) -> Result<Exit> {
+    let Some(output) = args.output.as_deref() else {
+        return Err(Failure::usage(
+            "--chart-only needs -o DIR for the hardened chart",
+        ));
+    };
+    refuse_existing(output)?;
+    let source = &args.source;
+    if source.source.starts_with("oci://") {
+        return Err(Failure::usage(
+            "--chart-only takes a chart folder or .tgz file; fetch the chart with `helm pull` first",
+        ));
+    }
+    let chart = Chart::load(Path::new(&source.source))
+        .map_err(|e| Failure::usage(format!("cannot load the chart: {e}")))?;
+    let policy = inputs::policy(source)?;
+    let target = inputs::target(source.target.as_deref())?;
+    let values = inputs::values(&source.values)?;
+    let evidence = match inputs::facts(source.image_facts.as_deref())? {
+        Some(facts) => Evidence::from_facts_file(&facts),
+        None => Evidence::default(),
+    };
+    let name: PackageName = chart
+        .name()
+        .parse()
+        .map_err(|e| Failure::usage(format!("{e}")))?;
+    let demands = Demands {
+        package: &name,
+        values: &values,
+        policy: &policy,
+        target: &target,
+        evidence: &evidence,
+    };
+    let hardened = harden_chart(&Helm::find()?, &chart, demands)
+        .await
+        .map_err(EngineError::from)?;
+    hardened
+        .chart
+        .write_to(output)
+        .with_context(|| format!("cannot write the hardened chart to {}", output.display()))?;
+    if session.json {
+        session.print_json(&serde_json::json!({
+            "chart": chart.name(),
+            "version": chart.version(),
+            "output": output,
+            "report": hardened.report,
+            "findings": hardened.findings,
+        }))?;
+        return Ok(Exit::Done);
+    }
+    if !session.quiet {
+        let open: Vec<_> = hardened
+            .findings
+            .iter()
+            .filter(|f| f.state.is_open())
+            .collect();
+        if !open.is_empty() {
+            anstream::println!("{}\n", findings::table(&open));
+        }
+        let (before, after) = (&hardened.report.before, &hardened.report.after);
+        anstream::println!(
+            "{}  {} → {}",
+            style::paint(style::BOLD, "configuration findings"),
+            before.findings,
+            after.findings
+        );
+        anstream::println!(
+            "{}      {} → {} of {}",
+            style::paint(style::BOLD, "pods that pass PSS restricted"),
+            before.restricted,
+            after.restricted,
+            after.workloads
+        );
+        anstream::println!(
+            "{} {} hardens itself now: {}",
+            chart.name(),
+            chart.version(),
+            output.display()
+        );
+    }
+    Ok(Exit::Done)
+}

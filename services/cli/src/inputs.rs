@@ -1,0 +1,110 @@
+//! From the command line's words to what the engines take: files are read and checked here.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use quench_ingestor_engine::PackOptions;
+use quench_model::{FactsFile, Policy, Target};
+use serde::de::DeserializeOwned;
+
+use crate::args::SourceArgs;
+use crate::exit::Failure;
+
+/// Most bytes of a policy, target or facts file.
+const DOCUMENT_LIMIT: u64 = 16 << 20;
+
+/// Everything a submission is packed from.
+///
+/// # Errors
+/// When a source cannot be named or a file cannot be read or understood.
+pub fn pack_options(args: &SourceArgs) -> Result<PackOptions> {
+    let chart = args
+        .source
+        .parse()
+        .map_err(|e| Failure::usage(format!("{e}")))?;
+    let mut options = PackOptions::new(chart);
+    options.values.clone_from(&args.values);
+    options.policy = policy(args)?;
+    options.target = target(args.target.as_deref())?;
+    options.facts = facts(args.image_facts.as_deref())?;
+    options.images = args
+        .images_from
+        .iter()
+        .map(|text| text.parse().map_err(|e| Failure::usage(format!("{e}"))))
+        .collect::<Result<_>>()?;
+    Ok(options)
+}
+
+/// The policy, with `--no-gate` applied, and every waiver of it checked against today.
+///
+/// # Errors
+/// When the file cannot be read or understood, or a waiver has no reason or has expired.
+pub fn policy(args: &SourceArgs) -> Result<Policy> {
+    let mut policy: Policy = match &args.policy {
+        Some(path) => document(path, "policy")?,
+        None => Policy::default(),
+    };
+    if args.no_gate {
+        policy.gate.enforce = false;
+    }
+    policy.check(today()).map_err(|error| {
+        let file = args.policy.as_ref().map(|p| p.display().to_string());
+        Failure::usage(format!("{}: {error}", file.unwrap_or_default()))
+    })?;
+    Ok(policy)
+}
+
+/// The target; without a file one that offers nothing.
+///
+/// # Errors
+/// When the file cannot be read or understood.
+pub fn target(path: Option<&Path>) -> Result<Target> {
+    path.map_or_else(|| Ok(Target::default()), |path| document(path, "target"))
+}
+
+/// Stand-in image facts.
+///
+/// # Errors
+/// When the file cannot be read or understood.
+pub fn facts(path: Option<&Path>) -> Result<Option<FactsFile>> {
+    path.map(|path| document(path, "image facts")).transpose()
+}
+
+/// The bytes of each values file.
+///
+/// # Errors
+/// When one cannot be read or is too large.
+pub fn values(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>> {
+    paths.iter().map(|path| read(path, "values")).collect()
+}
+
+/// Today in UTC: the day that decides which waivers have expired.
+pub fn today() -> time::Date {
+    time::OffsetDateTime::now_utc().date()
+}
+
+fn document<T: DeserializeOwned>(path: &Path, sort: &str) -> Result<T> {
+    let bytes = read(path, sort)?;
+    let refuse = |reason: String| {
+        Failure::usage(format!(
+            "{} is not a valid {sort}: {reason}",
+            path.display()
+        ))
+    };
+    let text = quench_chart::yaml::text(&bytes).map_err(|e| refuse(e.to_string()))?;
+    let value = quench_chart::yaml::parse(text).map_err(|e| refuse(e.to_string()))?;
+    serde_json::from_value(value).map_err(|e| refuse(e.to_string()))
+}
+
+fn read(path: &Path, sort: &str) -> Result<Vec<u8>> {
+    let size = std::fs::metadata(path)
+        .map_err(|e| Failure::usage(format!("cannot read {sort} file {}: {e}", path.display())))?
+        .len();
+    if size > DOCUMENT_LIMIT {
+        return Err(Failure::usage(format!(
+            "{sort} file {} has {size} bytes; at most {DOCUMENT_LIMIT} are read",
+            path.display()
+        )));
+    }
+    std::fs::read(path).with_context(|| format!("cannot read {sort} file {}", path.display()))
+}
