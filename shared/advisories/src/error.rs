@@ -79,6 +79,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether another process has the database open: it can be had when that is done.
+    pub fn is_in_use(&self) -> bool {
+        matches!(self, Self::Database { source, .. } if matches!(**source, redb::Error::DatabaseAlreadyOpen))
+    }
+
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         |source| Self::Io {
             path: path.to_owned(),
