@@ -85,20 +85,15 @@ impl Delta {
     /// Why a finding changed: the changed advisories of its package, those that speak of it first.
     pub(crate) fn cause(
         &self,
-        held: &[Held],
+        packages: &PackagesByPurl,
         old: Option<&Finding>,
         new: Option<&Finding>,
         epoch: &Digest,
     ) -> Cause {
         let mut named: BTreeMap<&String, ChangeKind> = BTreeMap::new();
         if let Some(purl) = new.or(old).and_then(|f| f.subject.purl.as_deref()) {
-            let keys: BTreeSet<PackageKey> = held
-                .iter()
-                .flat_map(|held| held.inventory.components())
-                .filter(|component| component.purl == purl)
-                .filter_map(|component| PackageKey::of(&component))
-                .collect();
-            for changes in keys.iter().filter_map(|key| self.advisories.get(key)) {
+            let keys = packages.0.get(purl).into_iter().flatten();
+            for changes in keys.filter_map(|key| self.advisories.get(key)) {
                 named.extend(changes.iter().map(|(id, kind)| (id, *kind)));
             }
         }
@@ -138,6 +133,21 @@ impl Delta {
             detail,
             epoch: Some(epoch.clone()),
         }
+    }
+}
+
+/// What a revision's components are looked up by in advisories, by their package URLs.
+pub(crate) struct PackagesByPurl(BTreeMap<String, BTreeSet<PackageKey>>);
+
+impl PackagesByPurl {
+    pub(crate) fn of(held: &[Held]) -> Self {
+        let mut packages: BTreeMap<String, BTreeSet<PackageKey>> = BTreeMap::new();
+        for component in held.iter().flat_map(|held| held.inventory.components()) {
+            if let Some(key) = PackageKey::of(&component) {
+                packages.entry(component.purl).or_default().insert(key);
+            }
+        }
+        Self(packages)
     }
 }
 

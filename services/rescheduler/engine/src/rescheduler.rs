@@ -14,7 +14,7 @@ use quench_package::{
 use crate::change::{
     FindingChange, NOT_LOOKED_AT_AGAIN, Transition, depends_on_epoch, merged, transition,
 };
-use crate::delta::Delta;
+use crate::delta::{Delta, PackagesByPurl};
 use crate::index::{Index, Known};
 use crate::stored::{Held, current, findings_manifest, found, held};
 
@@ -171,8 +171,9 @@ async fn look(
     };
     match looked.await {
         Ok((held, found)) => {
+            let packages = PackagesByPurl::of(&held);
             let transition = transition(revision, stored, found, |old, new| {
-                delta.cause(&held, old, new, epoch.digest())
+                delta.cause(&packages, old, new, epoch.digest())
             });
             Ok(Looked {
                 held: Some(held),
