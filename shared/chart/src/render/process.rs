@@ -137,9 +137,10 @@ pub(super) async fn run(
 
 fn command(helm: &Helm, scratch: &Scratch, arguments: &[OsString]) -> Command {
     let limits = &helm.limits;
-    // The shell sets the limits and then becomes helm. The CPU limit must be a hard one, since Go programs ignore SIGXCPU.
+    // The shell sets the limits and then becomes helm. The CPU limit must be a hard one, since Go programs ignore SIGXCPU. A limit
+    // cannot be set where a lower one holds already.
     let script = format!(
-        "ulimit -v {} && ulimit -t {} && ulimit -c 0 && exec \"$0\" \"$@\"",
+        "ulimit -v {}; ulimit -t {}; ulimit -c 0; exec \"$0\" \"$@\"",
         limits.address_space / 1024,
         limits.cpu_seconds
     );
@@ -244,6 +245,7 @@ fn readable(message: &str, scratch: &Scratch, status: &std::process::ExitStatus)
         .filter(|line| {
             !line.trim().is_empty()
                 && !line.starts_with("Use --debug flag")
+                && !line.contains("ulimit: ")
                 && !line.starts_with("level=")
                 && !line.starts_with("WARNING: Kubernetes configuration file")
         })

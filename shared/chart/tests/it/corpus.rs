@@ -86,6 +86,21 @@ fn load(
     Chart::from_files(files).map_err(|error| error.to_string())
 }
 
+/// A chart of the corpus by name; says so where there is none.
+pub fn corpus_chart(name: &str) -> Option<Chart> {
+    let Some(folder) = std::env::var_os("QUENCH_CHARTS") else {
+        eprintln!("SKIPPED: QUENCH_CHARTS names no folder of charts");
+        return None;
+    };
+    let mut corpus = BTreeMap::new();
+    find(Path::new(&folder), 0, &mut corpus);
+    let Some(path) = corpus.get(name) else {
+        eprintln!("SKIPPED: QUENCH_CHARTS has no chart {name}");
+        return None;
+    };
+    Some(load(path, &corpus, &mut Vec::new()).unwrap_or_else(|error| panic!("{name}: {error}")))
+}
+
 /// The values a chart renders with: its defaults, or else one of the files its own tests use.
 fn workable(helm: &Helm, chart: &Chart, folder: &Path) -> Result<(Request, Rendered), String> {
     let mut candidates = vec![String::new()];

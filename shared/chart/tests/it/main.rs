@@ -11,6 +11,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod acceptance;
 mod archive;
 mod corpus;
 mod folder;
