@@ -1,0 +1,82 @@
+//! The newest revision of a package, whoever comes last.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests fail by panicking"
+)]
+
+use quench_content::{DirectoryStore, RefName, Store};
+use quench_model::{Descriptor, Level, media_type};
+use quench_package::{Package, PackageParts, Request, publish};
+
+async fn first(store: &Store, version: &str) -> Package {
+    let archive = store
+        .put(media_type::HELM_CHART, version.as_bytes())
+        .await
+        .unwrap();
+    let metadata = serde_json::json!({"name": "demo", "version": version});
+    let parts = PackageParts {
+        name: "demo".parse().unwrap(),
+        version: version.to_owned(),
+        level: Level::Integrated,
+        previous: None,
+        chart: Package::store_chart(store, &metadata, &archive)
+            .await
+            .unwrap(),
+        images: Vec::new(),
+        request: Request::default().store(store).await.unwrap(),
+        lock: None,
+    };
+    Package::store(store, parts).await.unwrap()
+}
+
+async fn next(store: &Store, package: &Package, level: Level) -> Package {
+    Package::store(store, package.advance(level)).await.unwrap()
+}
+
+async fn newest(store: &Store) -> Descriptor {
+    let name = RefName::package(&"demo".parse().unwrap());
+    store.resolve(&name).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_package_moves_forward_only_but_a_new_submission_begins_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::Directory(DirectoryStore::open(folder.path()).unwrap());
+    let integrated = first(&store, "1.0.0").await;
+    let configured = next(&store, &integrated, Level::Configured).await;
+    let secured = next(&store, &configured, Level::Secured).await;
+
+    for package in [&integrated, &configured, &secured] {
+        assert!(publish(&store, package).await.unwrap());
+        assert_eq!(newest(&store).await.digest, package.revision.digest);
+    }
+    // A level that runs again, late.
+    for package in [&integrated, &configured] {
+        assert!(!publish(&store, package).await.unwrap());
+        assert_eq!(newest(&store).await.digest, secured.revision.digest);
+    }
+    assert!(publish(&store, &secured).await.unwrap());
+
+    let other = first(&store, "1.1.0").await;
+    assert!(publish(&store, &other).await.unwrap());
+    assert_eq!(newest(&store).await.digest, other.revision.digest);
+}
+
+#[tokio::test]
+async fn a_name_that_points_to_nothing_useful_stops_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::Directory(DirectoryStore::open(folder.path()).unwrap());
+    let name = RefName::package(&"demo".parse().unwrap());
+    let package = first(&store, "1.0.0").await;
+    let no_package = store.put(media_type::INDEX, b"{}").await.unwrap();
+    store.tag(&name, &no_package).await.unwrap();
+    assert!(publish(&store, &package).await.unwrap());
+    store
+        .tag(&name, &Descriptor::of(media_type::INDEX, b"gone"))
+        .await
+        .unwrap();
+    assert!(publish(&store, &package).await.unwrap());
+    assert_eq!(newest(&store).await.digest, package.revision.digest);
+}
