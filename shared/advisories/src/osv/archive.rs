@@ -11,8 +11,10 @@ use crate::Error;
 
 /// Most members of one archive; OSV's export of everything has about half a million.
 const MAX_MEMBERS: u64 = 5_000_000;
-/// Largest central directory read into memory.
-const MAX_DIRECTORY: u64 = 1 << 30;
+/// Largest central directory read into memory: five times that of OSV's export of everything.
+const MAX_DIRECTORY: u64 = 256 << 20;
+/// Most bytes of all members together: members may share packed bytes, so the archive's own size says nothing.
+const MAX_UNPACKED: u64 = 16 << 30;
 
 const LOCAL: u32 = 0x0403_4b50;
 const CENTRAL: u32 = 0x0201_4b50;
@@ -97,6 +99,12 @@ impl Archive {
         let mut members = Vec::new();
         for _ in 0..count {
             members.push(member(&mut fields).ok_or_else(|| bad("its directory is damaged"))?);
+        }
+        let unpacked = members
+            .iter()
+            .fold(0_u64, |sum, member| sum.saturating_add(member.size));
+        if unpacked > MAX_UNPACKED {
+            return Err(bad("it unpacks to more than any export of advisories"));
         }
         Ok(Self {
             path: path.to_owned(),
