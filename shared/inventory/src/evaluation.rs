@@ -195,7 +195,12 @@ impl Evaluation<'_> {
                 UncheckedReason::UnknownOrder(ecosystem) => {
                     ("unknown-version-order", Some(ecosystem.to_string()))
                 }
-                _ => ("unknown-ecosystem", None),
+                UncheckedReason::UnreadableAdvisory(id) => {
+                    ("unreadable-advisory", Some(id.clone()))
+                }
+                UncheckedReason::UnknownEcosystem | UncheckedReason::BadVersion(_) => {
+                    ("unknown-ecosystem", None)
+                }
             };
             let examples: Vec<&str> = names.iter().take(5).copied().collect();
             findings.push(self.completeness(
