@@ -24,7 +24,7 @@
 //! by one), and prints it with `toYaml`. It fails, naming the template, on text that is not YAML, and on integers beyond 2⁵³, which
 //! templates cannot hold.
 
-use sha2::{Digest, Sha256};
+use quench_model::Digest;
 
 use super::Library;
 
@@ -46,19 +46,15 @@ const DRIVER: &str = include_str!("driver.tpl");
 /// a subchart of another.
 pub fn library(definitions: &str) -> Library {
     let template = format!("{}\n{}\n", compact(DRIVER), definitions.trim());
-    let hash = hex(&Sha256::digest(template.as_bytes()));
+    let digest = Digest::of(template.as_bytes());
     let prefix = format!(
         "{NAMESPACE}{VERSION}.{}",
-        hash.get(..12).unwrap_or_default()
+        digest.hex().get(..12).unwrap_or_default()
     );
     Library {
         text: template.replace(TOKEN, &prefix),
         prefix,
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The driver without indentation and comments: it becomes part of each release's Secret, which may have 1 MiB in all.
