@@ -1,10 +1,10 @@
 //! The evaluator and the template library do the same, at every set of values.
 
-use quench_model::{Digest, ImageFacts, Target, WritablePath};
+use quench_model::{Digest, FactsFile, FactsSource, ImageFacts, Target, WritablePath};
 use quench_rules::Evidence;
 use serde_json::json;
 
-use crate::programs::{Case, chart, for_all, friendly, helms, object, render};
+use crate::programs::{Case, chart, friendly, helms, object, render};
 
 /// Whatever can stand in a pod, chosen by values.
 const WORKLOAD: &str = r#"
@@ -85,85 +85,113 @@ const PODS: [&str; 26] = [
     "{containers: {not: a list}, initContainers: null, serviceAccountName: ''}",
 ];
 
+/// One workload for each pod of a list.
+const WORKLOADS: &str = r#"
+{{- range $index, $pod := .Values.pods }}
+{{- range $kind, $version := $.Values.kinds }}
+---
+apiVersion: {{ $version }}
+kind: {{ $kind }}
+metadata: {name: web-{{ $index }}, labels: null}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {{- toYaml $pod | nindent 6 }}
+{{- end }}
+{{- end }}
+"#;
+
+const KINDS: &str = "kinds: {Deployment: apps/v1, Job: batch/v1, Rollout: argoproj.io/v1alpha1, Pod: v1, \"5\": v1, CronJob: batch/v1}";
+
 #[test]
 fn both_backends_agree_on_every_pod() {
-    let sample = chart("pod: {}\n", &[("w.yaml", WORKLOAD)]);
+    let sample = chart("pods: []\n", &[("w.yaml", WORKLOADS)]);
     for helm in helms() {
         let case = Case::default();
         let hardened = case.harden(&helm, &sample, "").unwrap().chart;
-        for pod in PODS {
-            case.assert_equal(&helm, &hardened, &format!("pod: {pod}"));
-        }
-        for kind in ["Pod", "Job", "CronJob", "Rollout", "\"\"", "5"] {
-            let values = format!("{{kind: {kind}, version: batch/v1, pod: {}}}", PODS[0]);
-            case.assert_equal(&helm, &hardened, &values);
-        }
+        let values = format!("{KINDS}\npods:\n- {}\n", PODS.join("\n- "));
+        case.assert_equal(&helm, &hardened, &values);
+        let rendered = render(&helm, &hardened, &values).unwrap();
+        let changed = rendered
+            .objects()
+            .filter(|object| {
+                object.pointer("/spec/template/spec/containers/0/securityContext/runAsUser")
+                    == Some(&json!(1001))
+            })
+            .count();
+        assert!(
+            changed > 20,
+            "only {changed} were hardened: {}",
+            rendered.text
+        );
     }
 }
 
 #[test]
 fn both_backends_agree_whatever_is_known_of_an_image() {
-    let sample = chart("pod: {}\n", &[("w.yaml", WORKLOAD)]);
-    let image = |change: fn(&mut ImageFacts)| {
-        let mut facts = friendly();
-        change(&mut facts);
-        for_all(facts)
-    };
-    let mut pinned = for_all(friendly());
-    let digest = Digest::of(b"app");
-    pinned.add_digest(&"app".parse().unwrap(), &[], &digest);
-    let mut read = Evidence::default();
-    read.add_facts(
-        &"app".parse().unwrap(),
-        &[],
-        &digest,
-        &ImageFacts {
-            entrypoint_privileged: Some(false),
-            source: Some(quench_model::FactsSource::Image),
-            ..friendly()
-        },
-    );
-    let all = [
-        Evidence::default(),
-        image(|facts| facts.uid = Some(0)),
-        image(|facts| facts.uid = None),
-        image(|facts| facts.gid = None),
-        image(|facts| facts.entrypoint_privileged = Some(true)),
-        image(|facts| facts.entrypoint_switches_user = Some(true)),
-        image(|facts| facts.writable = None),
-        image(|facts| facts.writable = Some(Vec::new())),
-        image(|facts| {
+    let sample = chart("pods: []\n", &[("w.yaml", WORKLOADS)]);
+    let changes: [fn(&mut ImageFacts); 13] = [
+        |_| {},
+        |facts| *facts = ImageFacts::default(),
+        |facts| facts.uid = Some(0),
+        |facts| facts.uid = Some(u32::MAX),
+        |facts| facts.uid = None,
+        |facts| facts.gid = None,
+        |facts| facts.entrypoint_privileged = Some(true),
+        |facts| facts.entrypoint_privileged = Some(false),
+        |facts| facts.entrypoint_switches_user = Some(true),
+        |facts| facts.writable = None,
+        |facts| facts.writable = Some(Vec::new()),
+        |facts| {
             facts.writable = Some(vec![WritablePath::Filled {
                 path: "/var/lib/app".to_owned(),
                 copy_up: true,
             }]);
-        }),
-        image(|facts| {
+        },
+        |facts| {
             facts.writable = Some(
                 ["/{{ fail 1 }}", "/a b/C", "/ümlaut", "/@quench@.object"]
                     .map(|path| WritablePath::Plain(path.to_owned()))
                     .to_vec(),
             );
-        }),
-        pinned,
-        read,
+        },
     ];
-    for helm in helms() {
-        for evidence in &all {
-            for registry in [None, Some("registry.internal/q/".to_owned())] {
-                let case = Case {
-                    evidence: evidence.clone(),
-                    target: Target {
-                        registry,
-                        ..Target::default()
-                    },
-                    ..Case::default()
-                };
-                let hardened = case.harden(&helm, &sample, "").unwrap().chart;
-                for pod in [PODS[0], PODS[5], PODS[13]] {
-                    case.assert_equal(&helm, &hardened, &format!("pod: {pod}"));
-                }
+    let digest = Digest::of(b"app");
+    let mut evidence = Evidence::default();
+    let mut stated = FactsFile::default();
+    let mut pods = Vec::new();
+    for (index, change) in changes.into_iter().enumerate() {
+        let mut facts = friendly();
+        change(&mut facts);
+        let (read, told) = (format!("read:{index}"), format!("told:{index}"));
+        stated.images.insert(told.clone(), facts.clone());
+        facts.source = Some(FactsSource::Image);
+        evidence.add_facts(&read.parse().unwrap(), &[], &digest, &facts);
+        evidence.add_digest(&read.parse().unwrap(), &[], &digest);
+        for image in [read, told] {
+            for pod in [PODS[0], PODS[5], PODS[13]] {
+                pods.push(pod.replace("image: app", &format!("image: {image}")));
             }
+        }
+    }
+    evidence.state_facts(&stated);
+    let values = format!(
+        "kinds: {{Deployment: apps/v1}}\npods:\n- {}\n",
+        pods.join("\n- ")
+    );
+    for helm in helms() {
+        for registry in [None, Some("registry.internal/q/".to_owned())] {
+            let case = Case {
+                evidence: evidence.clone(),
+                target: Target {
+                    registry,
+                    ..Target::default()
+                },
+                ..Case::default()
+            };
+            let hardened = case.harden(&helm, &sample, "").unwrap().chart;
+            case.assert_equal(&helm, &hardened, &values);
         }
     }
 }

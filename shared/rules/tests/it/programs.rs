@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use quench_chart::Chart;
+use quench_chart::compare::Comparison;
 use quench_chart::render::{Helm, Rendered, Request};
 use quench_model::{FactsFile, ImageFacts, Level, PackageName, Policy, Target, WritablePath};
 use quench_rules::Evidence;
@@ -117,13 +118,24 @@ impl Case {
         })
     }
 
+    /// Compares what a hardened chart does at these values with what the rules say.
+    pub fn compare(
+        &self,
+        helm: &Helm,
+        hardened: &Chart,
+        values: &str,
+    ) -> Result<Comparison, String> {
+        self.with(values, async |demands| {
+            verify(helm, hardened, self.level, demands).await
+        })
+        .map_err(|error| format!("{}: {values}: {error}", hardened.name()))
+    }
+
     /// Asserts that a hardened chart does at these values what the rules say.
     pub fn assert_equal(&self, helm: &Helm, hardened: &Chart, values: &str) {
         let comparison = self
-            .with(values, async |demands| {
-                verify(helm, hardened, self.level, demands).await
-            })
-            .unwrap_or_else(|error| panic!("{}: {values}: {error}", hardened.name()));
+            .compare(helm, hardened, values)
+            .unwrap_or_else(|error| panic!("{error}"));
         assert!(
             comparison.is_same(),
             "{}: {}: {values}: {comparison}",
