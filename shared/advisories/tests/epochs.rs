@@ -311,6 +311,27 @@ fn the_same_content_is_the_same_epoch_in_any_order() {
 }
 
 #[test]
+fn an_archive_and_its_unpacked_members_are_the_same_epoch() {
+    let Some(exports) = exports() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let unpacked = tempfile::tempdir().unwrap();
+    let unzip = std::process::Command::new("unzip")
+        .arg("-q")
+        .arg(exports.join("Go.zip"))
+        .arg("-d")
+        .arg(unpacked.path())
+        .status();
+    if unzip.is_err() {
+        eprintln!("SKIPPED: there is no unzip");
+        return;
+    }
+    let (packed, _) = Epoch::build(&[exports.join("Go.zip")], folder.path()).unwrap();
+    let (loose, report) = Epoch::build(&[unpacked.path().to_owned()], folder.path()).unwrap();
+    assert!(!report.cached);
+    assert_eq!(packed.digest(), loose.digest());
+}
+
+#[test]
 fn debian_is_matched_by_source_package_and_release() {
     let folder = tempfile::tempdir().unwrap();
     let epoch = epoch_of(folder.path(), &[nghttp2(Some("1.52.0-1+deb12u1"))]);

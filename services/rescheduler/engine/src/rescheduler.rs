@@ -31,6 +31,9 @@ impl Rescheduler {
     /// Brings the findings of all stored packages from the epoch `old`, which was in force, to the epoch `new`; gives every
     /// finding whose state changed. What it did before it does not do again.
     ///
+    /// With `old` and `new` the same it looks only at revisions it has not seen yet, or whose findings somebody else
+    /// wrote since: that is cheap, and what to do after a level has made a new revision.
+    ///
     /// # Errors
     /// When the store or an epoch fails. A package whose images cannot be read gets a finding that says so.
     pub async fn apply_epoch(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quench_advisories::Epoch;
-use quench_content::{RefName, Store};
+use quench_content::{RefName, Store, StoreError};
 use quench_image::ImageError;
 use quench_inventory::{CatalogueError, Evaluation, Inventory, catalogue, evaluate};
 use quench_model::{CauseKind, Descriptor, Digest, Finding, FindingId, Level, media_type};
@@ -27,9 +27,13 @@ pub(crate) async fn current(store: &Store) -> Result<Vec<Package>, EngineError> 
         match Package::load(store, &revision).await {
             Ok(package) if package.level >= Level::Secured => packages.push(package),
             Ok(_) => {}
+            // A name that points to nothing, or to no package: nothing can be attached to it, so it can only be told, and
+            // must not keep the others from being looked at.
+            Err(
+                error @ (PackageError::Malformed { .. }
+                | PackageError::Store(StoreError::NotFound { .. })),
+            ) => tracing::error!(%name, %error, "package left out"),
             Err(PackageError::Store(error)) => return Err(error.into()),
-            // A name that points to no package: nothing can be attached to it, so it can only be told.
-            Err(error) => tracing::error!(%name, %error, "not a package"),
         }
     }
     Ok(packages)

@@ -365,9 +365,20 @@ async fn what_no_advisory_decides_stays_and_what_others_wrote_is_seen() {
     )
     .await
     .unwrap();
+    // A name that leads nowhere keeps nobody from being looked at.
+    let nowhere = Descriptor::of(media_type::INDEX, b"nowhere");
+    let name = RefName::package(&"lost".parse().unwrap());
+    let _ = world.store().tag(&name, &nowhere).await;
     let changes = world.apply(Some(&one), &two).await;
     assert_eq!(changes.len(), 1);
     assert_eq!(changes[0].finding.canonical_id, "CVE-2023-45853");
+    // A revision that a level makes later is looked at under the epoch that is in force already.
+    world
+        .package("later", &image, Policy::default(), Vec::new())
+        .await;
+    let later = world.apply(Some(&two), &two).await;
+    assert_eq!(later.len(), 1);
+    assert_eq!(later[0].finding.subject.package.as_str(), "later");
     let stored = current_findings(world.store(), &package).await.unwrap();
     assert!(stored.contains(&configuration));
 }
