@@ -15,7 +15,7 @@ mod secrets;
 mod users;
 
 use crate::rule::{
-    Condition, Literal, Path, Reason, Reference, Rule, Source, container, image, pod,
+    Condition, Literal, Path, Reason, Reference, Rule, Source, container, image, item, pod,
 };
 
 const FAMILIES: [&[&Rule]; 10] = [
@@ -81,15 +81,53 @@ const IMAGE_USER: Path = image(&["uid"]);
 /// Something is known about the image.
 const IMAGE_KNOWN: Condition = Condition::Present(image(&["source"]));
 
-/// What the image starts needs no privileges of its file. An image that was looked at must say so; facts a user
-/// states say so by not saying otherwise.
-const ENTRYPOINT_UNPRIVILEGED: Condition = Condition::Any(&[
-    Condition::Is(image(&["entrypointPrivileged"]), FALSE),
+/// Facts a user states stand for more than they say: nothing unusual.
+const STATED: Condition = Condition::Is(image(&["source"]), Literal::Text("file"));
+
+const COMMAND: Path = container(&["command"]);
+
+/// What runs is what the image starts, or a shell: not another program of the image, about which nothing is known.
+const RUNS_ENTRYPOINT: Condition = Condition::Any(&[
+    STATED,
+    Condition::AnyItem(
+        COMMAND,
+        &Condition::Any(&[
+            Condition::Is(item(&[]), Literal::Text("sh")),
+            Condition::Is(item(&[]), Literal::Text("/bin/sh")),
+            Condition::Is(item(&[]), Literal::Text("bash")),
+            Condition::Is(item(&[]), Literal::Text("/bin/bash")),
+            Condition::Is(item(&[]), Literal::Text("/usr/bin/bash")),
+            Condition::Is(item(&[]), Literal::Text("ash")),
+            Condition::Is(item(&[]), Literal::Text("/bin/ash")),
+        ]),
+    ),
     Condition::All(&[
-        Condition::Is(image(&["source"]), Literal::Text("file")),
+        Condition::Not(&Condition::Present(COMMAND)),
+        // Without an entrypoint, arguments name the program.
+        Condition::Any(&[
+            Condition::Not(&Condition::Present(container(&["args"]))),
+            Condition::AnyItem(image(&["entrypoint"]), &Condition::Always),
+        ]),
+    ]),
+]);
+
+/// What runs needs no privileges of its file. An image that was looked at must say so; facts a user states say so
+/// by not saying otherwise.
+const PROGRAM_UNPRIVILEGED: Condition = Condition::Any(&[
+    Condition::All(&[
+        Condition::Is(image(&["entrypointPrivileged"]), FALSE),
+        RUNS_ENTRYPOINT,
+    ]),
+    Condition::All(&[
+        STATED,
         Condition::Not(&Condition::Present(image(&["entrypointPrivileged"]))),
     ]),
 ]);
+
+const OTHER_PROGRAM_REASON: Reason = because(
+    Condition::Not(&RUNS_ENTRYPOINT),
+    "the chart starts another program than the image does, and whether that is setuid or carries file capabilities is not known",
+);
 
 const IMAGE_UNKNOWN_REASON: Reason = because(
     Condition::Not(&IMAGE_KNOWN),

@@ -2,10 +2,10 @@
 
 use quench_model::{Level, Severity};
 
-use super::{FALSE, IMAGE_UNKNOWN_REASON, LINUX, TRUE, always, at, because};
+use super::{FALSE, IMAGE_UNKNOWN_REASON, LINUX, STATED, TRUE, USER, always, at, because};
 use crate::rule::{
-    Check, Condition, Expression, Fix, Need, Path, Rule, Safety, Scope, Source, Step, container,
-    image, item,
+    Check, Condition, Expression, Fix, Literal, Need, Path, Rule, Safety, Scope, Source, Step,
+    container, image, item,
 };
 
 pub(super) const RULES: &[&Rule] = &[&READ_ONLY_ROOT];
@@ -23,11 +23,21 @@ const WOULD_HIDE_FILES: Condition = Condition::AnyItem(
     ]),
 );
 
+/// Permissions tell where a user may write. They tell nothing of root, which may write everywhere.
+const PATHS_ARE_ALL: Condition = Condition::Any(&[
+    STATED,
+    Condition::All(&[
+        Condition::Present(USER),
+        Condition::Not(&Condition::Is(USER, Literal::Number(0))),
+    ]),
+]);
+
 static READ_ONLY_ROOT: Rule = Rule {
     id: "read-only-root",
     title: "the root file system is read-only",
     rationale: "Whoever gets into a container cannot leave anything behind or change the program. An empty volume is \
-                mounted at each folder the image writes to and the chart mounts nothing at. Where the image has files \
+                mounted at each folder its user may write to and the chart mounts nothing at. Root may write anywhere, so it is \
+                reported. Where the image has files \
                 in such a folder, an empty volume would hide them: then nothing is changed and it is reported. So is a \
                 chart that sets it to false in so many words.",
     references: &[
@@ -49,6 +59,7 @@ static READ_ONLY_ROOT: Rule = Rule {
         fixes: &[Fix {
             when: Condition::All(&[
                 Condition::Present(WRITABLE),
+                PATHS_ARE_ALL,
                 Condition::Not(&WOULD_HIDE_FILES),
                 Condition::Not(&Condition::Is(READ_ONLY, FALSE)),
             ]),
@@ -67,6 +78,10 @@ static READ_ONLY_ROOT: Rule = Rule {
             because(
                 Condition::Not(&Condition::Present(WRITABLE)),
                 "it is not known where the image writes to",
+            ),
+            because(
+                Condition::Not(&PATHS_ARE_ALL),
+                "it runs as root, or as a user that is not known, and may write anywhere; run it as another user first",
             ),
             always(
                 "the image has files of its own in a folder it writes to, which an empty volume would hide; mount a volume that holds them",

@@ -3,8 +3,8 @@
 use quench_model::{Level, Severity};
 
 use super::{
-    ENTRYPOINT_UNPRIVILEGED, FALSE, IMAGE_UNKNOWN_REASON, LINUX, PRIVILEGED, TRUE, USER, always,
-    at, because,
+    FALSE, IMAGE_UNKNOWN_REASON, LINUX, OTHER_PROGRAM_REASON, PRIVILEGED, PROGRAM_UNPRIVILEGED,
+    TRUE, USER, always, at, because,
 };
 use crate::rule::{
     Check, Condition, Expression, Fix, Literal, Need, Path, Rule, Safety, Scope, Source, Step,
@@ -86,7 +86,7 @@ static NO_PRIVILEGE_ESCALATION: Rule = Rule {
         broken: Condition::Not(&Condition::Is(ESCALATION, FALSE)),
         fixes: &[Fix {
             when: Condition::All(&[
-                ENTRYPOINT_UNPRIVILEGED,
+                PROGRAM_UNPRIVILEGED,
                 Condition::Not(&MUST_ESCALATE),
                 Condition::Not(&Condition::Is(ESCALATION, TRUE)),
             ]),
@@ -103,6 +103,7 @@ static NO_PRIVILEGE_ESCALATION: Rule = Rule {
                 "the chart allows it in so many words; set it to false in the values if nothing needs it",
             ),
             IMAGE_UNKNOWN_REASON,
+            OTHER_PROGRAM_REASON,
             because(
                 Condition::Is(image(&["entrypointPrivileged"]), TRUE),
                 "what the image starts is setuid or carries file capabilities, and would lose them",
@@ -116,7 +117,7 @@ static NO_PRIVILEGE_ESCALATION: Rule = Rule {
 const RUNS_UNPRIVILEGED: Condition = Condition::All(&[
     Condition::Present(USER),
     Condition::Not(&Condition::Is(USER, Literal::Number(0))),
-    ENTRYPOINT_UNPRIVILEGED,
+    PROGRAM_UNPRIVILEGED,
 ]);
 
 static DROP_CAPABILITIES: Rule = Rule {
@@ -167,6 +168,7 @@ static DROP_CAPABILITIES: Rule = Rule {
                 Condition::Is(USER, Literal::Number(0)),
                 "it runs as root, which may need any of them; run it as another user first",
             ),
+            OTHER_PROGRAM_REASON,
             always("its user, or what the image starts, is not known"),
         ],
     }],

@@ -191,7 +191,13 @@ impl<'v> View<'v> {
 
     /// What a path leads to, as a fact for people.
     pub(super) fn fact(&self, path: &Path) -> Option<Fact> {
-        let value = self.at(path)?;
+        let bare = Path {
+            otherwise: None,
+            ..*path
+        };
+        let Some(value) = self.at(&bare) else {
+            return path.otherwise.and_then(|other| self.fact(other));
+        };
         let source = match path.root {
             Root::Image => {
                 let reference = self.place.reference.as_deref().unwrap_or("image");

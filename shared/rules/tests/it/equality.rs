@@ -85,6 +85,12 @@ const PODS: [&str; 26] = [
     "{containers: {not: a list}, initContainers: null, serviceAccountName: ''}",
 ];
 
+const COMMANDS: [&str; 3] = [
+    "{containers: [{name: web, image: app, command: [/bin/other]}]}",
+    "{containers: [{name: web, image: app, command: [/bin/sh, -c, x]}]}",
+    "{containers: [{name: web, image: app, args: [x]}, {name: b, image: app, args: x, command: /bin/sh}]}",
+];
+
 /// One workload for each pod of a list.
 const WORKLOADS: &str = r#"
 {{- range $index, $pod := .Values.pods }}
@@ -131,7 +137,7 @@ fn both_backends_agree_on_every_pod() {
 #[test]
 fn both_backends_agree_whatever_is_known_of_an_image() {
     let sample = chart("pods: []\n", &[("w.yaml", WORKLOADS)]);
-    let changes: [fn(&mut ImageFacts); 13] = [
+    let changes: [fn(&mut ImageFacts); 14] = [
         |_| {},
         |facts| *facts = ImageFacts::default(),
         |facts| facts.uid = Some(0),
@@ -140,6 +146,10 @@ fn both_backends_agree_whatever_is_known_of_an_image() {
         |facts| facts.gid = None,
         |facts| facts.entrypoint_privileged = Some(true),
         |facts| facts.entrypoint_privileged = Some(false),
+        |facts| {
+            facts.entrypoint_privileged = Some(false);
+            facts.entrypoint = Some(Vec::new());
+        },
         |facts| facts.entrypoint_switches_user = Some(true),
         |facts| facts.writable = None,
         |facts| facts.writable = Some(Vec::new()),
@@ -170,7 +180,14 @@ fn both_backends_agree_whatever_is_known_of_an_image() {
         evidence.add_facts(&read.parse().unwrap(), &[], &digest, &facts);
         evidence.add_digest(&read.parse().unwrap(), &[], &digest);
         for image in [read, told] {
-            for pod in [PODS[0], PODS[5], PODS[13]] {
+            for pod in [
+                PODS[0],
+                PODS[5],
+                PODS[13],
+                COMMANDS[0],
+                COMMANDS[1],
+                COMMANDS[2],
+            ] {
                 pods.push(pod.replace("image: app", &format!("image: {image}")));
             }
         }
