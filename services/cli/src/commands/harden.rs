@@ -163,7 +163,7 @@ impl Engines {
         Ok(Self {
             config_hardener: quench_config_hardener_engine::Engine::new(helm.clone()),
             scanner: quench_scanner_engine::Engine::new(epoch),
-            ops_enricher: quench_ops_enricher_engine::Engine::new(),
+            ops_enricher: quench_ops_enricher_engine::Engine::new(helm.clone()),
             minimizer: quench_minimizer_engine::Engine::new(helm),
         })
     }
