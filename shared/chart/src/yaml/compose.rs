@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 use serde_json::{Map, Value};
 
-use super::repair::{MAX_REPAIRS, repair};
+use super::repair::{MAX_REPARSED_BYTES, repair};
 use super::resolve::{self, ScalarTag};
 use super::{MAX_BYTES, MAX_COPIED_BYTES, MAX_COPIED_NODES, MAX_DEPTH, YamlError};
 
@@ -67,20 +67,20 @@ pub(super) fn first_document(text: &str) -> Result<Value, YamlError> {
         ));
     }
     let mut repaired: Option<String> = None;
-    for _ in 0..MAX_REPAIRS {
-        match compose(repaired.as_deref().unwrap_or(text)) {
-            Err(Stop::Syntax(error)) => match repair(repaired.as_deref().unwrap_or(text), &error) {
-                Some(text) => repaired = Some(text),
-                None => return Err(scan_error(&error)),
-            },
-            Err(Stop::Meaning(error)) => return Err(error),
+    let mut reparsed = 0;
+    loop {
+        let current = repaired.as_deref().unwrap_or(text);
+        let error = match compose(current) {
             Ok(value) => return Ok(value),
+            Err(Stop::Meaning(error)) => return Err(error),
+            Err(Stop::Syntax(error)) => error,
+        };
+        reparsed += current.len();
+        match repair(current, &error) {
+            Some(text) if reparsed <= MAX_REPARSED_BYTES => repaired = Some(text),
+            _ => return Err(scan_error(&error)),
         }
     }
-    Err(YamlError::new(
-        0,
-        "is full of syntax that YAML 1.2 does not have",
-    ))
 }
 
 /// Why composing ended.

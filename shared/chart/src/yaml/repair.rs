@@ -5,8 +5,8 @@
 
 use saphyr_parser::ScanError;
 
-/// Repairs made in one document before giving up.
-pub(super) const MAX_REPAIRS: usize = 200;
+/// Each repair has the document parsed again. Bytes of text parsed for repairs before giving up.
+pub(super) const MAX_REPARSED_BYTES: usize = 16 << 20;
 
 /// An equivalent of `text` without what the parser stopped at; `None` where this is a real error.
 pub(super) fn repair(text: &str, error: &ScanError) -> Option<String> {

@@ -665,3 +665,32 @@ fn the_driver_stays_small() {
     // It becomes part of the Secret of each release, with the rest of the chart.
     assert!(idle().text.len() < 8192, "{}", idle().text.len());
 }
+
+proptest::proptest! {
+    #[test]
+    fn restoring_undoes_rewriting(
+        files in proptest::collection::btree_map("(charts/(a|b)/)?templates/([a_~!.]{1,3}/)?[xX_~!\" {}.]{1,4}(\\.yaml|\\.tpl|\\.yaml\\.tpl)?", "(\\{\\{ define \"x\" \\}\\}\\{\\{ end \\}\\})?[a-z ]{0,5}", 0..12),
+        ignore in "([_*?x.~]{1,4}(/)?\n){0,4}",
+    ) {
+        let mut demo = chart(&[
+            ("charts/a/Chart.yaml", "name: a\nversion: 1.0.0\n"),
+            ("charts/b/Chart.yaml", "name: b\nversion: 1.0.0\ntype: library\n"),
+        ]);
+        for (path, text) in &files {
+            // Some of the paths are not ones a chart may hold; others are folders of each other.
+            let _ = demo.insert(path, text.clone());
+        }
+        let _ = demo.insert(".helmignore", ignore);
+        let demo = Chart::from_files(demo.files().clone()).unwrap();
+        let rewritten = rewrite(&demo, &idle()).unwrap();
+        let bodies = rewritten.files().len() - demo.files().len();
+        let rendered: usize = demo.nodes().iter().map(|node| node.rendered_templates(demo.files()).count()).sum();
+        proptest::prop_assert_eq!(bodies, rendered + usize::from(rendered > 0));
+        let mut restored = restore(&rewritten).unwrap();
+        // Lines of .helmignore that hid bodies are gone for good.
+        if let Some(ignore) = demo.file(".helmignore") {
+            restored.insert(".helmignore", ignore.clone()).unwrap();
+        }
+        proptest::prop_assert_eq!(restored, demo);
+    }
+}
