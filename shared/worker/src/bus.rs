@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::{self, context::ContextBuilder};
 use async_nats::{Client, ConnectOptions, Event, ServerError};
+use bytes::Bytes;
 use semver::Version;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -145,11 +146,19 @@ impl Bus {
             request: request.to_owned(),
             reason,
         };
-        let answer: Value = self
-            .jetstream
-            .request(request.to_owned(), payload)
+        // Requests without parameters have no body: a JSON `null` is refused.
+        let body = if payload.is_null() {
+            Bytes::new()
+        } else {
+            payload.to_string().into()
+        };
+        let message = self
+            .client
+            .request(format!("$JS.API.{request}"), body)
             .await
             .map_err(|error| failed(error.to_string()))?;
+        let answer: Value = serde_json::from_slice(&message.payload)
+            .map_err(|error| failed(format!("the answer cannot be read: {error}")))?;
         match answer.get("error") {
             None => Ok(answer),
             Some(error) => Err(failed(

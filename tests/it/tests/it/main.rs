@@ -5,6 +5,7 @@
 
 mod demo_image;
 mod engines;
+mod fleet;
 mod outside_charts;
 mod pod_security;
 mod servers;
