@@ -101,8 +101,11 @@ pub fn restore(chart: &Chart) -> Result<Chart, ChartError> {
             }
         }
     }
-    for prefix in prefixes {
-        restored.remove(&format!("{LIBRARY_PREFIX}{prefix}.tpl"))?;
+    // A subchart that was rewritten on its own brought its library along.
+    for node in chart.nodes() {
+        for prefix in &prefixes {
+            restored.remove(&format!("{}{LIBRARY_PREFIX}{prefix}.tpl", node.prefix))?;
+        }
     }
     Ok(restored)
 }

@@ -641,6 +641,13 @@ fn a_hardened_chart_can_be_a_subchart_of_another() {
         .collect(),
     )
     .unwrap();
+    assert!(
+        !restore(&outer)
+            .unwrap()
+            .files()
+            .keys()
+            .any(|path| path.contains("quench"))
+    );
     for (name, helm) in helms() {
         let rendered = render(
             &helm,
