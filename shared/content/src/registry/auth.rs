@@ -10,7 +10,8 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTI
 use reqwest::{Method, Url};
 use serde::Deserialize;
 
-use super::client::{Call, Failure, RegistryClient, RegistryHost, connection_failure};
+use super::client::{Call, Failure, RegistryClient, RegistryHost};
+use super::connection::connection_failure;
 use super::credentials::{self, Secret};
 
 /// Most bytes of a token service's answer.

@@ -1,20 +1,19 @@
 //! One call to a registry: where it goes, how it is tried again, and what counts as an answer.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode, Url};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use tokio::sync::Mutex;
 
 use super::access::RegistryAccess;
 use super::auth::{Scope, Tokens};
-use super::reach::{Reach, WithinReach};
+use super::connection::{connection_failure, http_client, tls_config};
+use super::reach::Reach;
 use super::repository::Repository;
 use crate::StoreError;
 
@@ -23,7 +22,6 @@ const ATTEMPTS: u32 = 6;
 /// Longest wait between two tries, asked for or computed. A registry that asks for more gets its wait from
 /// whoever runs the job, not from a sleeping worker.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 const STALL: Duration = Duration::from_secs(60);
 const MOST_REDIRECTS: usize = 5;
 /// Most bytes of an error's body that are read for its message.
@@ -382,25 +380,6 @@ impl RegistryHost {
     }
 }
 
-/// A failed connection, without the URL: it may hold a signature that is a secret.
-pub(super) fn connection_failure(error: &reqwest::Error) -> Failure {
-    let mut reason = String::new();
-    let mut source = std::error::Error::source(error);
-    while let Some(inner) = source {
-        // The innermost error is the one that says something.
-        reason = inner.to_string();
-        source = inner.source();
-    }
-    if reason.is_empty() {
-        reason = if error.is_timeout() {
-            "timed out".to_owned()
-        } else {
-            "the connection failed".to_owned()
-        };
-    }
-    Failure::Passing(reason, None)
-}
-
 fn jittered(attempt: u32) -> Duration {
     let ceiling = Duration::from_millis(250)
         .saturating_mul(1 << attempt.min(6))
@@ -451,54 +430,4 @@ pub(super) async fn describe(mut response: Response, stall: Duration) -> String 
     } else {
         format!("{status}: {said}")
     }
-}
-
-fn http_client(
-    tls: &rustls::ClientConfig,
-    reach: Option<Reach>,
-) -> Result<reqwest::Client, StoreError> {
-    let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("quench/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tls_backend_preconfigured(tls.clone());
-    if let Some(reach) = reach {
-        builder = builder.dns_resolver(WithinReach::resolver(reach));
-    }
-    builder.build().map_err(|e| StoreError::Malformed {
-        what: "HTTP client configuration".to_owned(),
-        reason: e.to_string(),
-    })
-}
-
-fn tls_config(ca_file: Option<&Path>) -> Result<rustls::ClientConfig, StoreError> {
-    let mut roots = rustls::RootCertStore::empty();
-    // A machine without certificates of its own can still use a registry under `ca_file`.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(path) = ca_file {
-        let malformed = |reason: String| StoreError::Malformed {
-            what: format!("certificate file {}", path.display()),
-            reason,
-        };
-        let mut count = 0;
-        let pem = std::fs::read(path).map_err(StoreError::io("read", PathBuf::from(path)))?;
-        for certificate in CertificateDer::pem_slice_iter(&pem) {
-            let certificate = certificate.map_err(|e| malformed(e.to_string()))?;
-            roots
-                .add(certificate)
-                .map_err(|e| malformed(e.to_string()))?;
-            count += 1;
-        }
-        if count == 0 {
-            return Err(malformed("it holds no PEM certificate".to_owned()));
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| StoreError::Malformed {
-            what: "TLS configuration".to_owned(),
-            reason: e.to_string(),
-        })?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }

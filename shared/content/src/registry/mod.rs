@@ -12,6 +12,7 @@
 mod access;
 mod auth;
 mod client;
+mod connection;
 mod credentials;
 mod reach;
 mod repository;

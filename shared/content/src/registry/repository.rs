@@ -11,7 +11,8 @@ use reqwest::header::{
 use reqwest::{Method, Response, StatusCode, Url};
 
 use super::auth::Scope;
-use super::client::{Call, Failure, RegistryClient, RegistryHost, connection_failure};
+use super::client::{Call, Failure, RegistryClient, RegistryHost};
+use super::connection::connection_failure;
 use crate::{BlobWriter, Store, StoreError};
 
 /// Forms of manifests that are asked for.

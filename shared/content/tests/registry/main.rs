@@ -11,3 +11,4 @@
 mod faults;
 mod server;
 mod store;
+mod tls;

@@ -18,6 +18,11 @@ pub struct Registry {
 impl Registry {
     /// Starts one; `None`, loudly, where the program is not installed.
     pub async fn start() -> Option<Self> {
+        Self::start_with("").await
+    }
+
+    /// Starts one with more lines in the `http` section of its configuration.
+    pub async fn start_with(more: &str) -> Option<Self> {
         let found = std::env::var_os("PATH").is_some_and(|path| {
             std::env::split_paths(&path).any(|dir| dir.join("docker-registry").is_file())
         });
@@ -34,7 +39,7 @@ impl Registry {
         let host = format!("127.0.0.1:{port}");
         let config = data.path().join("config.yml");
         let root = data.path().join("data");
-        std::fs::write(&config, configuration(&root, &host)).unwrap();
+        std::fs::write(&config, configuration(&root, &host) + more).unwrap();
         let child = Command::new("docker-registry")
             .args(["serve".as_ref(), config.as_os_str()])
             .stdout(Stdio::null())
