@@ -103,8 +103,9 @@ fn write_layer<W: Write>(
                 let Some(original) = tree.entry_at(number) else {
                     continue;
                 };
+                // Times stay those of the original, which the input's digest covers: web servers make ETags of
+                // them, and Python compares them with the times noted in compiled files.
                 let mut entry = LayerEntry::of(original);
-                entry.mtime = time_of(original);
                 if original.is_file() && !keep.named.contains(&number) {
                     entry.mode &= 0o1777;
                     entry.capability = None;
@@ -129,16 +130,6 @@ fn write_layer<W: Write>(
         }
     }
     writer.finish()
-}
-
-/// Times are left out, so that the same files give the same layer. Python compares a source's time with the one
-/// noted in its compiled form, and would compile anew at each start.
-fn time_of(entry: Entry<'_>) -> i64 {
-    if entry.name().ends_with(".py") {
-        entry.mtime()
-    } else {
-        0
-    }
 }
 
 /// Everything to write by path, each folder before what is in it.
