@@ -1,5 +1,7 @@
 //! Chart archives: reading them without trust, writing them the same everywhere.
 
+mod extension;
+
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
@@ -7,6 +9,7 @@ use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use flate2::{Compression, GzBuilder};
 
+use self::extension::Extension;
 use super::{
     ChartError, MAX_ENTRIES, MAX_FILE_BYTES, MAX_SUBCHART_DEPTH, MAX_TOTAL_BYTES, check_path,
 };
@@ -44,7 +47,7 @@ fn read_within(
         entry: entry.chars().take(300).collect(),
         reason: reason.to_owned(),
     };
-    // Bounds what headers can make the tar reader hold, which the sizes of files do not.
+    // Bounds what is unpacked to be skipped, which the sizes of files do not.
     let stream_limit = budget.bytes + HEADER_ROOM * budget.entries as u64;
     let stream = Bounded {
         inner: MultiGzDecoder::new(archive),
@@ -58,23 +61,23 @@ fn read_within(
     let mut tar = tar::Archive::new(stream);
     let mut files = BTreeMap::new();
     let mut base: Option<String> = None;
-    for entry in tar.entries().map_err(|e| broken(&e))? {
+    let mut extension = Extension::default();
+    for entry in tar.entries().map_err(|e| broken(&e))?.raw(true) {
         let mut entry = entry.map_err(|e| broken(&e))?;
-        let raw = entry.path_bytes().into_owned();
-        let Ok(raw) = String::from_utf8(raw) else {
-            return Err(error(
-                &String::from_utf8_lossy(&entry.path_bytes()),
+        if extension.take_in(&mut entry).map_err(|e| broken(&e))? {
+            continue;
+        }
+        let raw = String::from_utf8(extension.name(&entry)).map_err(|e| {
+            error(
+                &String::from_utf8_lossy(e.as_bytes()),
                 "its name is not UTF-8",
-            ));
-        };
+            )
+        })?;
         budget.entries = budget
             .entries
             .checked_sub(1)
             .ok_or_else(|| error(&raw, &format!("there are more than {MAX_ENTRIES} entries")))?;
         let kind = entry.header().entry_type();
-        if kind.is_pax_global_extensions() {
-            continue;
-        }
         let Some(path) = relative(&raw, kind.is_dir(), &mut base).map_err(|r| error(&raw, &r))?
         else {
             continue;

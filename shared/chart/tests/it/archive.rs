@@ -119,6 +119,69 @@ fn archives_that_are_none_are_refused() {
     }
 }
 
+/// An extension header, in the format GNU tar or the POSIX standard has for it, before an entry.
+fn extended(kind: EntryType, data: &[u8], short: &[u8]) -> Vec<u8> {
+    archive(&[
+        (b"ext", kind, data, ""),
+        (short, EntryType::Regular, b"x", ""),
+    ])
+}
+
+fn pax(key: &str, value: &str) -> Vec<u8> {
+    let rest = format!(" {key}={value}\n");
+    let mut length = rest.len();
+    while format!("{length}{rest}").len() != length {
+        length = format!("{length}{rest}").len();
+    }
+    format!("{length}{rest}").into_bytes()
+}
+
+#[test]
+fn long_names_are_read_and_bounded() {
+    let long = format!("demo/{}x", "long/".repeat(100));
+    let path = long.strip_prefix("demo/").unwrap();
+    let gnu = format!("{long}\0");
+    for bytes in [
+        extended(EntryType::GNULongName, gnu.as_bytes(), b"demo/short"),
+        extended(EntryType::XHeader, &pax("path", &long), b"demo/short"),
+    ] {
+        let chart = Chart::from_tgz(bytes.as_slice(), "a.tgz").unwrap();
+        assert_eq!(chart.text(path), Some("x"));
+        assert_eq!(chart.files().len(), 2);
+    }
+    let ignored = extended(
+        EntryType::XGlobalHeader,
+        &pax("path", "../evil"),
+        b"demo/short",
+    );
+    let chart = Chart::from_tgz(ignored.as_slice(), "a.tgz").unwrap();
+    assert_eq!(chart.text("short"), Some("x"));
+    refused(
+        &extended(EntryType::XHeader, &pax("path", "demo/../x"), b"demo/short"),
+        "empty parts",
+    );
+    refused(
+        &extended(EntryType::GNULongName, b"../x", b"demo/short"),
+        "base folder",
+    );
+    refused(
+        &extended(EntryType::XHeader, &pax("size", "9"), b"demo/short"),
+        "changes the size",
+    );
+    refused(
+        &extended(EntryType::GNULongName, &[b'a'; 70_000], b"demo/short"),
+        "more than 65536 bytes",
+    );
+    refused(
+        &extended(EntryType::GNULongName, &[b'a'; 5_000], b"demo/short"),
+        "base folder",
+    );
+    refused(
+        &extended(EntryType::GNUSparse, b"", b"demo/short"),
+        "does not lie",
+    );
+}
+
 #[test]
 fn bombs_are_refused_before_they_go_off() {
     // One file that is too large.
