@@ -459,6 +459,57 @@ fn records_of_one_vulnerability_make_one_match() {
 }
 
 #[test]
+fn a_cve_without_a_vendors_score_has_the_one_others_give_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bare = nghttp2(None);
+    bare.as_object_mut().unwrap().remove("severity");
+    // As OSV publishes the CVE's own record: commits, no packages.
+    let cve = |impact: &str| {
+        serde_json::json!({
+            "id": "CVE-2023-44487", "modified": "2024-01-01T00:00:00Z",
+            "severity": [{"type": "CVSS_V3", "score": format!("CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:{impact}")}],
+            "affected": [{"ranges": [{"type": "GIT", "repo": "https://github.com/nghttp2/nghttp2",
+                "events": [{"introduced": "0"}]}]}],
+        })
+    };
+    let asked = [debian("nghttp2", "1")];
+    let unscored = epoch_of(folder.path(), &[bare.clone()]);
+    let found = unscored.matches(&asked).unwrap().matches;
+    assert_eq!(
+        (found[0].severity, &found[0].score),
+        (Severity::Unknown, &None)
+    );
+    let scored = epoch_of(folder.path(), &[bare.clone(), cve("H")]);
+    let found = scored.matches(&asked).unwrap().matches;
+    assert_eq!(found[0].severity, Severity::High);
+    assert_eq!(
+        found[0].advisories,
+        ["DEBIAN-CVE-2023-44487"],
+        "a score says of no package that it is affected"
+    );
+    let low = epoch_of(folder.path(), &[bare, cve("L")]);
+    let changes = scored.diff(&low).unwrap();
+    let rescored = changes
+        .iter()
+        .find(|change| change.kind == ChangeKind::Rescored)
+        .unwrap();
+    assert_eq!(rescored.id, "CVE-2023-44487");
+    assert!(
+        rescored
+            .packages
+            .iter()
+            .any(|package| package.name == "nghttp2")
+    );
+    let alone = tempfile::tempdir().unwrap();
+    std::fs::write(alone.path().join("x.json"), cve("H").to_string()).unwrap();
+    let built = Epoch::build(&[alone.path().to_owned()], folder.path());
+    assert!(
+        matches!(built, Err(Error::NothingUsable { .. })),
+        "scores alone check nothing"
+    );
+}
+
+#[test]
 fn changed_advisories_are_named_with_their_packages() {
     let folder = tempfile::tempdir().unwrap();
     let other = |id: &str, summary: &str| {

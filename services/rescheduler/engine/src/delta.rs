@@ -157,6 +157,7 @@ fn word(kind: ChangeKind) -> &'static str {
         ChangeKind::Changed => "changed",
         ChangeKind::Withdrawn => "withdrawn",
         ChangeKind::Removed => "removed",
+        ChangeKind::Rescored => "scored otherwise",
     }
 }
 

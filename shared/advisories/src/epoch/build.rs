@@ -12,7 +12,7 @@ use crate::osv::{Sources, import};
 use crate::{Error, ImportReport};
 
 /// Changes when the importer makes other records of the same sources.
-const IMPORTER: &str = "osv 1";
+const IMPORTER: &str = "osv 2";
 
 /// What an import is remembered by.
 #[derive(Serialize, Deserialize)]
@@ -37,6 +37,7 @@ pub(super) fn build(sources: &[PathBuf], folder: &Path) -> Result<(Epoch, Import
     // the order of files never decides.
     let mut seen: BTreeMap<String, (String, Digest)> = BTreeMap::new();
     let mut withdrawn: BTreeMap<String, bool> = BTreeMap::new();
+    let mut naming = 0_usize;
     let mut report = draft.fill(|put| {
         import(&found, |record, modified| {
             let json = record.to_json();
@@ -45,6 +46,7 @@ pub(super) fn build(sources: &[PathBuf], folder: &Path) -> Result<(Epoch, Import
                 return Ok(());
             }
             put(&record.id, &json)?;
+            naming += usize::from(!record.affected.is_empty());
             seen.insert(record.id.clone(), rank);
             withdrawn.insert(record.id, record.withdrawn);
             Ok(())
@@ -52,7 +54,8 @@ pub(super) fn build(sources: &[PathBuf], folder: &Path) -> Result<(Epoch, Import
     })?;
     report.records = withdrawn.len();
     report.withdrawn = withdrawn.values().filter(|withdrawn| **withdrawn).count();
-    if report.withdrawn == report.records {
+    // Withdrawn records and scores alone say of no package that anything is wrong with it.
+    if naming == 0 {
         return Err(Error::NothingUsable {
             sources: sources
                 .iter()

@@ -40,6 +40,8 @@ pub enum ChangeKind {
     Withdrawn,
     /// It is no longer there.
     Removed,
+    /// It is a CVE, and those who score it score it otherwise.
+    Rescored,
 }
 
 /// An advisory that says something else than before.
@@ -62,7 +64,7 @@ pub(super) fn diff(old: &Store, new: &Store) -> Result<Vec<AdvisoryChange>, Erro
     let mut changes = Vec::new();
     loop {
         let order = match (before.peek(), after.peek()) {
-            (None, None) => return Ok(changes),
+            (None, None) => break,
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
             (Some(Ok((a, _))), Some(Ok((b, _)))) => a.cmp(b),
@@ -103,16 +105,68 @@ pub(super) fn diff(old: &Store, new: &Store) -> Result<Vec<AdvisoryChange>, Erro
             // It said nothing before and says nothing now.
             (false, false) => continue,
         };
-        let packages = was
+        let packages: BTreeSet<PackageKey> = was
             .iter()
             .chain(&is)
             .flat_map(|record| &record.affected)
             .map(|affected| affected.package.clone())
             .collect();
+        if packages.is_empty() {
+            // It only scores a CVE.
+            continue;
+        }
         changes.push(AdvisoryChange {
             id: id.clone(),
             kind,
             packages,
         });
     }
+    let changed: BTreeSet<String> = changes.iter().map(|change| change.id.clone()).collect();
+    changes.extend(rescored(old, new, &changed)?);
+    changes.sort();
+    Ok(changes)
+}
+
+/// CVEs that have another score than before, with the packages whose advisories speak of them and did not change themselves.
+fn rescored(
+    old: &Store,
+    new: &Store,
+    changed: &BTreeSet<String>,
+) -> Result<Vec<AdvisoryChange>, Error> {
+    let (old_reader, new_reader) = (old.reader()?, new.reader()?);
+    let mut differing: BTreeSet<String> = BTreeSet::new();
+    for entry in old.scores()? {
+        let (cve, vector) = entry?;
+        if new_reader.score(&cve)?.is_none_or(|now| now != vector) {
+            differing.insert(cve);
+        }
+    }
+    for entry in new.scores()? {
+        let (cve, _) = entry?;
+        if old_reader.score(&cve)?.is_none() {
+            differing.insert(cve);
+        }
+    }
+    let mut changes = Vec::new();
+    for cve in differing {
+        let mut packages = BTreeSet::new();
+        for reader in [&old_reader, &new_reader] {
+            for id in reader.speakers(&cve)? {
+                if changed.contains(&id) {
+                    continue;
+                }
+                let record = reader.record(&id)?;
+                let affected = record.into_iter().flat_map(|record| record.affected);
+                packages.extend(affected.map(|affected| affected.package));
+            }
+        }
+        if !packages.is_empty() {
+            changes.push(AdvisoryChange {
+                id: cve,
+                kind: ChangeKind::Rescored,
+                packages,
+            });
+        }
+    }
+    Ok(changes)
 }

@@ -60,7 +60,7 @@ pub(super) fn matches(epoch: &Epoch, components: &[Component]) -> Result<Matches
         if let Some(reason) = &answer.unchecked {
             unchecked(reason.clone());
         }
-        let mut told = tell(component, &asked.0, &answer.hits);
+        let mut told = tell(&asker.reader, component, &asked.0, &answer.hits)?;
         told.sort_by(|a, b| a.id.cmp(&b.id));
         found.matches.extend(told);
     }
@@ -129,7 +129,12 @@ impl Asker<'_> {
 }
 
 /// Makes one match of all advisories that speak of one vulnerability.
-fn tell(component: &Component, package: &PackageKey, hits: &[Hit]) -> Vec<Match> {
+fn tell(
+    reader: &Reader<'_>,
+    component: &Component,
+    package: &PackageKey,
+    hits: &[Hit],
+) -> Result<Vec<Match>, Error> {
     let mut statements = Vec::new();
     for (speaker, hit) in hits.iter().enumerate() {
         match hit.record.vulnerabilities.as_slice() {
@@ -157,14 +162,14 @@ fn tell(component: &Component, package: &PackageKey, hits: &[Hit]) -> Vec<Match>
             let id = best_name(vulnerability.names.iter()).to_owned();
             let mut names = vulnerability.names;
             names.remove(&id);
-            let (severity, score) = severity(&speakers, package);
+            let (severity, score) = severity(reader, &id, &speakers, package)?;
             let mut references: Vec<String> = Vec::new();
             for url in speakers.iter().flat_map(|hit| &hit.record.references) {
                 if references.len() < MAX_REFERENCES && !references.contains(url) {
                     references.push(url.clone());
                 }
             }
-            Match {
+            Ok(Match {
                 id,
                 aliases: names.into_iter().collect(),
                 advisories: speakers.iter().map(|hit| hit.record.id.clone()).collect(),
@@ -178,13 +183,19 @@ fn tell(component: &Component, package: &PackageKey, hits: &[Hit]) -> Vec<Match>
                     .find(|summary| !summary.is_empty())
                     .unwrap_or_default(),
                 references,
-            }
+            })
         })
         .collect()
 }
 
-/// The first word of a vendor, and the first score; where no vendor gave a word, the score's band is the severity.
-fn severity(speakers: &[&Hit], package: &PackageKey) -> (Severity, Option<Score>) {
+/// The first word of a vendor, and the first score, else the score others give the CVE; where no vendor gave a word, the
+/// score's band is the severity.
+fn severity(
+    reader: &Reader<'_>,
+    id: &str,
+    speakers: &[&Hit],
+    package: &PackageKey,
+) -> Result<(Severity, Option<Score>), Error> {
     let affected: Vec<&Affected> = speakers
         .iter()
         .filter_map(|hit| {
@@ -194,13 +205,17 @@ fn severity(speakers: &[&Hit], package: &PackageKey) -> (Severity, Option<Score>
                 .find(|affected| affected.package == *package)
         })
         .collect();
-    let score = affected
+    let own = affected
         .iter()
         .filter_map(|affected| affected.vector.as_deref())
         .find_map(|vector| Score::of(vector).ok());
+    let score = match own {
+        Some(own) => Some(own),
+        None => reader.score(id)?.and_then(|vector| Score::of(&vector).ok()),
+    };
     let word = affected.iter().find_map(|affected| affected.severity);
     let severity = word
         .or_else(|| score.as_ref().map(Score::severity))
         .unwrap_or(Severity::Unknown);
-    (severity, score)
+    Ok((severity, score))
 }

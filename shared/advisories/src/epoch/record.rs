@@ -4,6 +4,8 @@ use quench_model::Severity;
 use serde::{Deserialize, Serialize};
 
 use super::PackageKey;
+use crate::Score;
+use crate::osv::is_cve;
 
 /// An advisory record. Equal content has equal JSON: every list is sorted and without doubles.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +24,9 @@ pub(crate) struct Record {
     pub(crate) summary: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) references: Vec<String>,
+    /// CVSS vector of a record that names no package: it scores what others say is affected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) vector: Option<String>,
     /// Sorted by package, each once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) affected: Vec<Affected>,
@@ -60,6 +65,22 @@ pub(crate) enum Event {
 }
 
 impl Record {
+    /// The CVE it scores, and the vector: only a record of one vulnerability says whose score it gives.
+    pub(crate) fn scores(&self) -> Option<(&str, &str)> {
+        let [cve] = self.vulnerabilities.as_slice() else {
+            return None;
+        };
+        let worst = || {
+            let vectors = self.affected.iter().filter_map(|a| a.vector.as_deref());
+            vectors.max_by(|a, b| {
+                let score = |vector| Score::of(vector).map_or(-1.0, |score| score.score);
+                score(*a).total_cmp(&score(*b)).then(a.cmp(b))
+            })
+        };
+        let vector = self.vector.as_deref().or_else(worst)?;
+        is_cve(cve).then_some((cve.as_str(), vector))
+    }
+
     /// The bytes that make the epoch's digest.
     pub(crate) fn to_json(&self) -> Vec<u8> {
         // Only maps with keys that are no strings, and failing writers, make serde_json fail; there are neither.

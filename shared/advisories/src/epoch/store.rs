@@ -1,6 +1,6 @@
 //! The database of an epoch.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use quench_model::{Digest, Hasher};
@@ -10,10 +10,12 @@ use redb::{
 };
 use tempfile::NamedTempFile;
 
+use super::names::vendor_rank;
 use super::record::Record;
 use super::row::Row;
 use super::{Coverage, PackageKey};
 use crate::Error;
+use crate::osv::is_cve;
 
 /// Advisory id → the record's JSON, the digested form.
 const RECORDS: TableDefinition<&str, &[u8]> = TableDefinition::new("records");
@@ -21,11 +23,15 @@ const RECORDS: TableDefinition<&str, &[u8]> = TableDefinition::new("records");
 const DECISIVE: TableDefinition<&str, [u8; 32]> = TableDefinition::new("decisive");
 /// Ecosystem, package name and advisory id, each but the last ended by a zero → [`Row`].
 const AFFECTED: TableDefinition<&[u8], &[u8]> = TableDefinition::new("affected");
+/// CVE → the CVSS vector it has where nobody who names a package gives one.
+const SCORES: TableDefinition<&str, &str> = TableDefinition::new("scores");
+/// CVE and advisory id, parted by a zero: who speaks of a CVE.
+const SPEAKERS: TableDefinition<&[u8], ()> = TableDefinition::new("speakers");
 /// What is known of the whole.
 const ABOUT: TableDefinition<&str, &[u8]> = TableDefinition::new("about");
 
 /// Changes when the database's content does for the same records: version keys, rows, tables.
-const INDEX_VERSION: &str = "2";
+const INDEX_VERSION: &str = "3";
 
 /// Where the database of an epoch lies.
 pub(super) fn path_of(digest: &Digest, folder: &Path) -> PathBuf {
@@ -76,6 +82,8 @@ impl Store {
             store: self,
             records: self.table(RECORDS)?,
             affected: self.table(AFFECTED)?,
+            scores: self.table(SCORES)?,
+            speakers: self.table(SPEAKERS)?,
         })
     }
 
@@ -112,6 +120,20 @@ impl Store {
         }))
     }
 
+    /// CVEs and their vectors, in the order of CVEs.
+    pub(super) fn scores(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<(String, String), Error>> + '_, Error> {
+        let table = self.table(SCORES)?;
+        let range = table
+            .range::<&str>(..)
+            .map_err(Error::database(&self.path))?;
+        Ok(range.map(|entry| {
+            let (cve, vector) = entry.map_err(Error::database(&self.path))?;
+            Ok((cve.value().to_owned(), vector.value().to_owned()))
+        }))
+    }
+
     fn damaged(&self, key: &str) -> Error {
         Error::Damaged {
             path: self.path.clone(),
@@ -125,6 +147,8 @@ pub(super) struct Reader<'a> {
     store: &'a Store,
     records: ReadOnlyTable<&'static str, &'static [u8]>,
     affected: ReadOnlyTable<&'static [u8], &'static [u8]>,
+    scores: ReadOnlyTable<&'static str, &'static str>,
+    speakers: ReadOnlyTable<&'static [u8], ()>,
 }
 
 impl Reader<'_> {
@@ -152,6 +176,38 @@ impl Reader<'_> {
         Ok(rows)
     }
 
+    /// The vector a CVE has by the word of those who score it.
+    pub(super) fn score(&self, cve: &str) -> Result<Option<String>, Error> {
+        let vector = self
+            .scores
+            .get(cve)
+            .map_err(Error::database(&self.store.path))?;
+        Ok(vector.map(|vector| vector.value().to_owned()))
+    }
+
+    /// Ids of the advisories that speak of a CVE.
+    pub(super) fn speakers(&self, cve: &str) -> Result<Vec<String>, Error> {
+        let start = speaker_key(cve, "");
+        let mut end = start.clone();
+        if let Some(last) = end.last_mut() {
+            *last = 1;
+        }
+        let range = self
+            .speakers
+            .range::<&[u8]>(start.as_slice()..end.as_slice())
+            .map_err(Error::database(&self.store.path))?;
+        let mut ids = Vec::new();
+        for entry in range {
+            let (key, ()) = {
+                let (key, value) = entry.map_err(Error::database(&self.store.path))?;
+                (key.value().to_vec(), value.value())
+            };
+            let id = key.get(start.len()..).unwrap_or_default();
+            ids.push(String::from_utf8_lossy(id).into_owned());
+        }
+        Ok(ids)
+    }
+
     /// An advisory.
     pub(super) fn record(&self, id: &str) -> Result<Option<Record>, Error> {
         let json = self
@@ -172,6 +228,10 @@ fn row_key(package: &PackageKey, id: &str) -> Vec<u8> {
     }
     key.extend(id.as_bytes());
     key
+}
+
+fn speaker_key(cve: &str, id: &str) -> Vec<u8> {
+    [cve.as_bytes(), &[0], id.as_bytes()].concat()
 }
 
 /// A database being filled, under a temporary name until it is whole.
@@ -234,6 +294,14 @@ impl Draft {
             let mut decisive = transaction
                 .open_table(DECISIVE)
                 .map_err(Error::database(path))?;
+            let mut scores = transaction
+                .open_table(SCORES)
+                .map_err(Error::database(path))?;
+            let mut speakers = transaction
+                .open_table(SPEAKERS)
+                .map_err(Error::database(path))?;
+            // Who gave the score that is kept: the CVE's own record before GitHub's before a vendor's, then by id.
+            let mut scorers: BTreeMap<String, (u8, String)> = BTreeMap::new();
             let mut about = transaction
                 .open_table(ABOUT)
                 .map_err(Error::database(path))?;
@@ -262,6 +330,18 @@ impl Draft {
                                 row.encode().as_slice(),
                             )
                             .map_err(Error::database(path))?;
+                    }
+                }
+                for cve in record.vulnerabilities.iter().filter(|name| is_cve(name)) {
+                    speakers
+                        .insert(speaker_key(cve, &record.id).as_slice(), ())
+                        .map_err(Error::database(path))?;
+                }
+                if let Some((cve, vector)) = record.scores() {
+                    let rank = (2 - vendor_rank(&record.id).min(2), record.id.clone());
+                    if scorers.get(cve).is_none_or(|kept| rank < *kept) {
+                        scores.insert(cve, vector).map_err(Error::database(path))?;
+                        scorers.insert(cve.to_owned(), rank);
                     }
                 }
                 // Better words and more links change no finding.

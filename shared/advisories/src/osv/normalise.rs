@@ -58,6 +58,7 @@ pub(super) fn normalise(json: &[u8]) -> Result<Normalised, Unusable> {
                 aliases: names.aliases,
                 summary: String::new(),
                 references: Vec::new(),
+                vector: None,
                 affected: Vec::new(),
             },
             modified: osv.modified,
@@ -71,10 +72,17 @@ pub(super) fn normalise(json: &[u8]) -> Result<Normalised, Unusable> {
     }
     let mut notes = BTreeSet::new();
     let affected = affected(&osv, &mut notes);
+    let mut vector = None;
     if affected.is_empty() {
-        return Err(Unusable::Irrelevant(
-            "record without affected versions of a package, left out",
-        ));
+        // Records of a CVE itself name commits, not packages; distributions' records name packages and no score.
+        vector = newest_vector(&osv.severity);
+        let scores = matches!(names.vulnerabilities.as_slice(), [one] if is_cve(one));
+        if vector.is_none() || !scores {
+            return Err(Unusable::Irrelevant(
+                "record without affected versions of a package, left out",
+            ));
+        }
+        notes.insert("record without affected versions of a package, kept for its score");
     }
     Ok(Normalised {
         record: Record {
@@ -84,6 +92,7 @@ pub(super) fn normalise(json: &[u8]) -> Result<Normalised, Unusable> {
             withdrawn: false,
             vulnerabilities: names.vulnerabilities,
             aliases: names.aliases,
+            vector,
             affected,
         },
         modified: osv.modified,
@@ -352,17 +361,18 @@ fn severity(
         .or_else(|| worded(&osv.severity))
         .or_else(|| rated(&osv.database_specific))
         .or_else(|| summary_rating(&osv.summary, ecosystem));
-    let newest = |severity: &[OsvSeverity]| {
-        let mut vectors: Vec<(&str, &str)> = severity
-            .iter()
-            .filter(|severity| Score::of(&severity.score).is_ok())
-            .map(|severity| (severity.kind.as_str(), severity.score.as_str()))
-            .collect();
-        vectors.sort_unstable();
-        vectors.last().map(|(_, vector)| (*vector).to_owned())
-    };
-    let vector = newest(&entry.severity).or_else(|| newest(&osv.severity));
+    let vector = newest_vector(&entry.severity).or_else(|| newest_vector(&osv.severity));
     (word, vector)
+}
+
+/// The vector of the newest CVSS version that can be scored.
+fn newest_vector(severity: &[OsvSeverity]) -> Option<String> {
+    severity
+        .iter()
+        .filter(|severity| Score::of(&severity.score).is_ok())
+        .map(|severity| (severity.kind.as_str(), severity.score.as_str()))
+        .max()
+        .map(|(_, vector)| vector.to_owned())
 }
 
 /// The words databases rate with: GitHub's, Debian's urgencies, Ubuntu's priorities, Red Hat's ratings.
