@@ -14,9 +14,15 @@ mod role_based_access;
 mod secrets;
 mod users;
 
+use std::sync::LazyLock;
+
+use quench_model::{Digest, Level};
+
 use crate::rule::{
     Condition, Literal, Path, Reason, Reference, Rule, Source, container, image, item, pod,
 };
+use crate::template::definitions;
+use crate::{Evidence, Settings};
 
 const FAMILIES: [&[&Rule]; 10] = [
     users::RULES,
@@ -39,6 +45,18 @@ pub fn rules() -> impl Iterator<Item = &'static Rule> {
 /// The rule of that id.
 pub fn rule(id: &str) -> Option<&'static Rule> {
     rules().find(|rule| rule.id == id)
+}
+
+/// Twelve hexadecimal digits that change whenever a rule, or the template code around rules, does. Part of every
+/// idempotency key of an engine that applies rules: what another catalogue made is not taken for this one's work.
+pub fn version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| {
+        let declared: Vec<String> = rules().map(|rule| format!("{rule:?}")).collect();
+        let compiled = definitions(Level::Minimized, &Evidence::default(), &Settings::default());
+        let digest = Digest::of(format!("{}{compiled}", declared.join("\n")).as_bytes());
+        digest.short()
+    });
+    &VERSION
 }
 
 const fn at(source: Source, id: &'static str) -> Reference {

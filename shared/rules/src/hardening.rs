@@ -179,9 +179,13 @@ impl Expected {
         let before = helm.render(plain, &request).await?;
         let second = helm.render(plain, &request).await?;
         let surroundings = surroundings(level, demands, &settings);
-        let tree = Tree::new(plain, &before);
+        let tree = Tree::new(plain, &request.release, &before);
         let (rendered, verdicts) = harden(&before, &tree, surroundings);
-        let (again, _) = harden(&second, &Tree::new(plain, &second), surroundings);
+        let (again, _) = harden(
+            &second,
+            &Tree::new(plain, &request.release, &second),
+            surroundings,
+        );
         Ok(Self {
             request,
             settings,

@@ -25,7 +25,7 @@ mod siblings;
 pub mod template;
 mod workload;
 
-pub use catalogue::{rule, rules};
+pub use catalogue::{rule, rules, version};
 pub use evidence::{Evidence, Pin};
 pub use release::Release;
 pub use rule::Rule;

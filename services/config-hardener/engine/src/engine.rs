@@ -8,7 +8,7 @@ use quench_package::{
 };
 use quench_rules::hardening::{self, Demands, HardenError, HardenedChart, evidence_of};
 
-/// Changes whenever the same input would give another result.
+/// Changes whenever the same input would give another result by the same rules; rules have a version of their own.
 pub const ENGINE_VERSION: &str = "1";
 
 /// Largest chart archive read.
@@ -33,9 +33,10 @@ impl Engine {
     pub async fn run(&self, input: &Package, cx: &Context) -> Result<Outcome, EngineError> {
         let request = input.request(&cx.store).await?;
         let policy = request.policy.digest();
+        let version = format!("{ENGINE_VERSION}+{}", quench_rules::version());
         let work = Work {
             level: Level::Configured,
-            engine_version: ENGINE_VERSION,
+            engine_version: &version,
             input: &input.revision.digest,
             policy: &policy,
             epoch: None,

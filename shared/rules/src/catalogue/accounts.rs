@@ -4,11 +4,11 @@ use quench_model::{Level, Severity};
 
 use super::{FALSE, TRUE, always, at, because};
 use crate::rule::{
-    Account, Check, Condition, Expression, Fix, Need, Path, Rule, Safety, Scope, Source, Step, pod,
-    template,
+    Account, Check, Condition, Expression, Fix, Literal, Need, Path, Rule, Safety, Scope, Source,
+    Step, pod, template,
 };
 
-pub(super) const RULES: &[&Rule] = &[&NO_AUTOMOUNT_TOKEN];
+pub(super) const RULES: &[&Rule] = &[&NO_AUTOMOUNT_TOKEN, &OWN_SERVICE_ACCOUNT];
 
 const AUTOMOUNT: Path = pod(&["automountServiceAccountToken"]);
 
@@ -71,5 +71,38 @@ static NO_AUTOMOUNT_TOKEN: Rule = Rule {
             ),
             always("another chart of the tree has bindings that may name the account"),
         ],
+    }],
+};
+
+const ACCOUNT: Path = pod(&["serviceAccountName"]).or(&OLD_ACCOUNT);
+const OLD_ACCOUNT: Path = pod(&["serviceAccount"]);
+
+static OWN_SERVICE_ACCOUNT: Rule = Rule {
+    id: "own-service-account",
+    title: "workloads have an account of their own",
+    rationale: "Whatever the namespace's default account is given, every pod that names none gets too; and what such a pod \
+                does cannot be told from what others do.",
+    references: &[
+        at(Source::Cis, "5.1.5"),
+        at(Source::Kubescape, "C-0189"),
+        at(Source::BsiApp44, "A9"),
+    ],
+    safety: Safety::Report,
+    severity: Severity::Low,
+    level: Level::Configured,
+    needs: &[],
+    checks: &[Check {
+        scope: Scope::Pod,
+        kinds: &[],
+        applies: Condition::Always,
+        broken: Condition::Any(&[
+            Condition::Not(&Condition::Present(ACCOUNT)),
+            Condition::Is(ACCOUNT, Literal::Text("default")),
+            Condition::Is(ACCOUNT, Literal::Text("")),
+        ]),
+        fixes: &[],
+        unfixed: &[always(
+            "it runs under the namespace's default account; have the chart create one, where its values offer that",
+        )],
     }],
 };

@@ -3,9 +3,14 @@
 use quench_model::{Level, Severity};
 
 use super::{always, at};
-use crate::rule::{Check, Condition, Literal, Rule, Safety, Scope, Source, object};
+use crate::rule::{Check, Condition, Literal, Path, Rule, Safety, Scope, Source, object};
 
-pub(super) const RULES: &[&Rule] = &[&SERVICE_TYPE, &INGRESS_TLS, &NO_SYSTEM_NAMESPACE];
+pub(super) const RULES: &[&Rule] = &[
+    &SERVICE_TYPE,
+    &INGRESS_TLS,
+    &INGRESS_SNIPPETS,
+    &NO_SYSTEM_NAMESPACE,
+];
 
 static SERVICE_TYPE: Rule = Rule {
     id: "service-type",
@@ -77,3 +82,40 @@ static NO_SYSTEM_NAMESPACE: Rule = Rule {
         unfixed: &[always("the chart puts it into kube-system")],
     }],
 };
+
+static INGRESS_SNIPPETS: Rule = Rule {
+    id: "ingress-snippets",
+    title: "ingresses bring no configuration of the controller",
+    rationale: "A snippet is run by the controller, which sees the traffic and the secrets of every namespace.",
+    references: &[
+        at(Source::Checkov, "CKV_K8S_152"),
+        at(Source::Checkov, "CKV_K8S_153"),
+    ],
+    safety: Safety::Report,
+    severity: Severity::High,
+    level: Level::Configured,
+    needs: &[],
+    checks: &[Check {
+        scope: Scope::Object,
+        kinds: &["Ingress"],
+        applies: Condition::Always,
+        broken: Condition::Any(&[
+            Condition::AnyKey(
+                ANNOTATIONS,
+                "nginx.ingress.kubernetes.io/configuration-snippet",
+            ),
+            Condition::AnyKey(ANNOTATIONS, "nginx.ingress.kubernetes.io/server-snippet"),
+            Condition::AnyKey(ANNOTATIONS, "nginx.ingress.kubernetes.io/auth-snippet"),
+            Condition::AnyKey(
+                ANNOTATIONS,
+                "nginx.ingress.kubernetes.io/modsecurity-snippet",
+            ),
+        ]),
+        fixes: &[],
+        unfixed: &[always(
+            "the ingress has a snippet; use annotations made for the purpose",
+        )],
+    }],
+};
+
+const ANNOTATIONS: Path = object(&["metadata", "annotations"]);

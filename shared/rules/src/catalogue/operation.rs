@@ -8,7 +8,101 @@ use crate::rule::{
     container, object, template,
 };
 
-pub(super) const RULES: &[&Rule] = &[&REQUESTS, &MEMORY_LIMIT, &RECOMMENDED_LABELS, &READINESS];
+pub(super) const RULES: &[&Rule] = &[
+    &REMOVED_API,
+    &PROBE_HOST,
+    &REQUESTS,
+    &MEMORY_LIMIT,
+    &RECOMMENDED_LABELS,
+    &READINESS,
+];
+
+const API: Path = object(&["apiVersion"]);
+
+static REMOVED_API: Rule = Rule {
+    id: "removed-api",
+    title: "objects are of API versions that Kubernetes still serves",
+    rationale: "An object of a version that was removed cannot be installed. Versions removed by Kubernetes 1.32 are told of \
+                (Kubernetes, deprecated API migration guide).",
+    references: &[
+        at(Source::Kubernetes, "deprecated API migration guide"),
+        at(Source::KubeLinter, "no-extensions-v1beta"),
+        at(Source::KubeScore, "stable-version"),
+    ],
+    safety: Safety::Report,
+    severity: Severity::Medium,
+    level: Level::Configured,
+    needs: &[],
+    checks: &[Check {
+        scope: Scope::Object,
+        kinds: &[],
+        applies: Condition::Always,
+        broken: Condition::Any(&[
+            Condition::Is(API, Literal::Text("extensions/v1beta1")),
+            Condition::Is(API, Literal::Text("apps/v1beta1")),
+            Condition::Is(API, Literal::Text("apps/v1beta2")),
+            Condition::Is(API, Literal::Text("policy/v1beta1")),
+            Condition::Is(API, Literal::Text("batch/v1beta1")),
+            Condition::Is(API, Literal::Text("batch/v2alpha1")),
+            Condition::Is(API, Literal::Text("networking.k8s.io/v1beta1")),
+            Condition::Is(API, Literal::Text("rbac.authorization.k8s.io/v1alpha1")),
+            Condition::Is(API, Literal::Text("rbac.authorization.k8s.io/v1beta1")),
+            Condition::Is(API, Literal::Text("admissionregistration.k8s.io/v1beta1")),
+            Condition::Is(API, Literal::Text("apiextensions.k8s.io/v1beta1")),
+            Condition::Is(API, Literal::Text("apiregistration.k8s.io/v1beta1")),
+            Condition::Is(API, Literal::Text("autoscaling/v2beta1")),
+            Condition::Is(API, Literal::Text("autoscaling/v2beta2")),
+            Condition::Is(API, Literal::Text("certificates.k8s.io/v1beta1")),
+            Condition::Is(API, Literal::Text("coordination.k8s.io/v1beta1")),
+            Condition::Is(API, Literal::Text("discovery.k8s.io/v1beta1")),
+            Condition::Is(API, Literal::Text("scheduling.k8s.io/v1beta1")),
+            Condition::Is(API, Literal::Text("node.k8s.io/v1beta1")),
+            Condition::Is(API, Literal::Text("flowcontrol.apiserver.k8s.io/v1beta1")),
+            Condition::Is(API, Literal::Text("flowcontrol.apiserver.k8s.io/v1beta2")),
+            Condition::Is(API, Literal::Text("flowcontrol.apiserver.k8s.io/v1beta3")),
+        ]),
+        fixes: &[],
+        unfixed: &[always(
+            "Kubernetes serves this version no more; use a newer chart, or set kubeVersion in the target",
+        )],
+    }],
+};
+
+const NAMES_A_HOST: Condition = Condition::Any(&[
+    Condition::Present(container(&["livenessProbe", "httpGet", "host"])),
+    Condition::Present(container(&["livenessProbe", "tcpSocket", "host"])),
+    Condition::Present(container(&["readinessProbe", "httpGet", "host"])),
+    Condition::Present(container(&["readinessProbe", "tcpSocket", "host"])),
+    Condition::Present(container(&["startupProbe", "httpGet", "host"])),
+    Condition::Present(container(&["startupProbe", "tcpSocket", "host"])),
+    Condition::Present(container(&["lifecycle", "postStart", "httpGet", "host"])),
+    Condition::Present(container(&["lifecycle", "preStop", "httpGet", "host"])),
+]);
+
+static PROBE_HOST: Rule = Rule {
+    id: "probe-host",
+    title: "probes and hooks ask the pod, not another host",
+    rationale: "The node asks, so a host in a probe lets a chart send requests from the node's network. Some programs listen on \
+                one address alone, so it is reported and not taken away.",
+    references: &[at(
+        Source::PodSecurityBaseline,
+        "hostProbesAndHostLifecycle",
+    )],
+    safety: Safety::Report,
+    severity: Severity::Medium,
+    level: Level::Configured,
+    needs: &[],
+    checks: &[Check {
+        scope: Scope::Container,
+        kinds: &[],
+        applies: Condition::Always,
+        broken: NAMES_A_HOST,
+        fixes: &[],
+        unfixed: &[always(
+            "a probe or hook names a host; leave it out, so that the pod itself is asked",
+        )],
+    }],
+};
 
 static REQUESTS: Rule = Rule {
     id: "requests",

@@ -11,9 +11,6 @@ use crate::evaluate::Surroundings;
 use crate::template::{SIBLINGS_FILE, siblings_file};
 use crate::{Release, Siblings, scan, scan_bindings};
 
-/// What `helm template` calls a release without a name; the same as in `quench_chart::render::Request`.
-const RELEASE: &str = "release-name";
-
 /// The chart a template belongs to, and its sibling objects, by the folder of templates as rendered documents name it.
 pub(super) struct Tree {
     charts: BTreeMap<String, (Release, Siblings)>,
@@ -21,8 +18,8 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// Reads the tree of what a chart renders to.
-    pub(super) fn new(chart: &Chart, rendered: &Rendered) -> Self {
+    /// Reads the tree of what a chart renders to, as a release of that name.
+    pub(super) fn new(chart: &Chart, release: &str, rendered: &Rendered) -> Self {
         let mut objects: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
         for document in &rendered.documents {
             if let Some(object) = &document.object {
@@ -39,7 +36,7 @@ impl Tree {
                 let node = node_of(chart.root(), &names);
                 let elsewhere = node.is_some_and(|node| bindings_elsewhere(chart, node));
                 let release = Release {
-                    name: RELEASE.to_owned(),
+                    name: release.to_owned(),
                     service: "Helm".to_owned(),
                     chart: names
                         .last()

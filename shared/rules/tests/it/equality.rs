@@ -1,8 +1,12 @@
 //! The evaluator and the template library do the same, at every set of values.
 
+use proptest::prelude::*;
+use quench_model::Level;
 use quench_model::{Digest, FactsFile, FactsSource, ImageFacts, Target, WritablePath};
 use quench_rules::Evidence;
-use serde_json::json;
+use quench_rules::evaluate::{Outcome, Surroundings, harden};
+use quench_rules::{Release, Settings, Siblings};
+use serde_json::{Map, Value, json};
 
 use crate::programs::{Case, chart, friendly, helms, object, render};
 
@@ -293,5 +297,86 @@ fn what_other_objects_show_is_looked_up_at_each_render() {
             &hardened,
             &format!("{{{set}, management: Parallel}}"),
         );
+    }
+}
+
+/// Whatever JSON there is, with names of fields that rules look at.
+fn anything() -> impl Strategy<Value = Value> {
+    let key = prop::sample::select(vec![
+        "securityContext",
+        "runAsUser",
+        "runAsNonRoot",
+        "capabilities",
+        "drop",
+        "add",
+        "seccompProfile",
+        "type",
+        "volumeMounts",
+        "mountPath",
+        "name",
+        "image",
+        "ports",
+        "env",
+        "x",
+    ]);
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        (-1_i64..70_000).prop_map(Value::from),
+        prop::sample::select(vec![
+            "",
+            "ALL",
+            "app",
+            "RuntimeDefault",
+            "/tmp",
+            "Unconfined"
+        ])
+        .prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 24, 4, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+            prop::collection::vec((key.clone(), inner), 0..4).prop_map(|entries| {
+                entries
+                    .into_iter()
+                    .map(|(key, value)| (key.to_owned(), value))
+                    .collect::<Map<_, _>>()
+                    .into()
+            }),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_is_hardened_stays_as_it_is(container in anything(), context in anything(), volumes in anything()) {
+        let mut container = container;
+        if let Some(map) = container.as_object_mut() {
+            map.entry("image").or_insert_with(|| "app".into());
+        }
+        let mut object = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+            "spec": {"template": {"spec": {
+                "containers": [container], "securityContext": context, "volumes": volumes,
+            }}},
+        });
+        let (evidence, settings) = (Case::default().evidence, Settings::default());
+        let surroundings = Surroundings {
+            evidence: &evidence,
+            settings: &settings,
+            siblings: &Siblings::default(),
+            release: &Release { name: "r".into(), service: "Helm".into(), chart: "c".into(), app_version: "1".into() },
+            level: Level::Operable,
+        };
+        let verdicts = harden(&mut object, surroundings);
+        for verdict in &verdicts {
+            if let Outcome::Unfixed { reason } = &verdict.outcome {
+                prop_assert!(!reason.contains("defect"), "{verdict:?}");
+            }
+        }
+        let once = object.clone();
+        let again = harden(&mut object, surroundings);
+        prop_assert!(!again.iter().any(|v| matches!(v.outcome, Outcome::Fixed { .. })), "{again:?}");
+        prop_assert_eq!(once, object);
     }
 }
