@@ -31,9 +31,12 @@ pub(super) fn read_with_dependencies(
             continue;
         };
         let target = root.join(path);
-        let resolved = std::fs::canonicalize(&target).map_err(|error| ChartError::Io {
+        let resolved = std::fs::canonicalize(&target).map_err(|error| ChartError::NotAChart {
             path: target.clone(),
-            source: error,
+            reason: format!(
+                "chart {} depends on {:?} there: {error}",
+                metadata.name, dependency.name
+            ),
         })?;
         if trail.contains(&resolved) || trail.len() > MAX_SUBCHART_DEPTH {
             return Err(ChartError::CircularDependency {

@@ -225,6 +225,34 @@ fn dependencies_beside_the_chart_are_vendored() {
 }
 
 #[test]
+fn dependencies_that_are_not_there_or_another_chart_are_named() {
+    let dependency = |path: &str| {
+        chart_yaml(
+            "app",
+            &format!(
+                "dependencies: [{{name: dep, version: 1.0.0, repository: \"file://{path}\"}}]\n"
+            ),
+        )
+    };
+    let space = folder(&[
+        ("app/Chart.yaml", &dependency("../nowhere")),
+        ("other/Chart.yaml", &chart_yaml("other", "")),
+    ]);
+    let app = space.path().join("app");
+    let error = Chart::load(&app).unwrap_err().to_string();
+    assert!(
+        error.contains("nowhere: not a chart: chart app depends on \"dep\" there"),
+        "{error}"
+    );
+    put(space.path(), &[("app/Chart.yaml", &dependency("../other"))]);
+    let error = Chart::load(&app).unwrap_err().to_string();
+    assert!(
+        error.contains("chart app depends on \"dep\" there, but its name is \"other\""),
+        "{error}"
+    );
+}
+
+#[test]
 fn circles_of_dependencies_are_found() {
     let space = folder(&[
         (
