@@ -9,6 +9,24 @@
 //! [`yaml`] reads YAML exactly as Helm and Kubernetes do (YAML 1.1, resolved as go-yaml v2 resolves it), which
 //! is not how most Rust YAML crates read it: `mode: 0644` is 420 and `on: yes` is `{"true": true}`.
 //!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use quench_chart::render::{Helm, Request};
+//! use quench_chart::{Chart, rewrite, workload};
+//!
+//! let chart = Chart::load("charts/nginx".as_ref())?;
+//! let helm = Helm::find()?;
+//! for object in helm.render(&chart, &Request::default()).await?.objects() {
+//!     for image in workload::images(object) {
+//!         println!("{} runs {}", image.place, image.image);
+//!     }
+//! }
+//! let library = rewrite::driver::library("{{ define \"@quench@.object\" }}{{ end }}");
+//! rewrite::rewrite(&chart, &library)?.write_to("charts/nginx-hardened".as_ref())?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! A chart is untrusted input everywhere here: archives, links, aliases, render time and render output are bounded.
 
 pub mod chart;
