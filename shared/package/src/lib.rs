@@ -10,6 +10,7 @@ mod closure;
 pub mod engine;
 mod export;
 mod holdings;
+mod import;
 mod lock;
 mod package;
 mod publish;
@@ -24,6 +25,7 @@ pub use attachment::{Attachment, attachments, current_findings, replace_findings
 pub use closure::closure;
 pub use engine::{Context, Disposition, EngineError, Outcome, Progress, ProgressEvent, Work};
 pub use export::{export, export_file};
+pub use import::import;
 pub use lock::{ImageEvidence, ImageLock, ImageOrigin, LockedImage};
 pub use package::{ChartEntry, Package, PackageError, PackageImage, PackageParts};
 pub use publish::publish;

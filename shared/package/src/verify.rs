@@ -1,12 +1,12 @@
 //! Whether a package is whole and unchanged.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use quench_content::artefact::{Index, Manifest};
-use quench_content::{MANIFEST_LIMIT, RefName, Store};
+use quench_content::{MANIFEST_LIMIT, RefName, Store, StoreError};
 use quench_model::{Descriptor, Digest, Hasher, annotation, media_type};
 
 use crate::closure::named_in;
@@ -48,12 +48,41 @@ pub enum VerifyError {
     Package(#[from] PackageError),
 }
 
+impl From<StoreError> for VerifyError {
+    fn from(error: StoreError) -> Self {
+        Self::Package(PackageError::Store(error))
+    }
+}
+
 /// Verifies an exported package: every blob is what its name says, everything listed is there, nothing
 /// else is, and every byte between is what it must be.
 ///
 /// # Errors
 /// Names the first thing that is wrong.
 pub fn verify_file(path: &Path) -> Result<Verified, VerifyError> {
+    Exported::open(path).map(|exported| exported.verified)
+}
+
+/// An exported package that was found whole.
+pub(crate) struct Exported {
+    /// What was verified.
+    pub(crate) verified: Verified,
+    /// What `index.json` names.
+    pub(crate) named: Vec<Descriptor>,
+    /// The revision and those it was made from, newest first.
+    pub(crate) lineage: Vec<Descriptor>,
+    /// Everything reached from them, with the byte at which its content begins.
+    pub(crate) blobs: BTreeMap<Digest, (Descriptor, u64)>,
+}
+
+impl Exported {
+    /// Verifies a file and tells what is in it.
+    pub(crate) fn open(path: &Path) -> Result<Self, VerifyError> {
+        open(path)
+    }
+}
+
+fn open(path: &Path) -> Result<Exported, VerifyError> {
     let broken = |reason: String| VerifyError::Broken {
         package: path.display().to_string(),
         reason,
@@ -167,8 +196,8 @@ impl<R: Read + Seek> Contents<R> {
     }
 
     /// Follows everything from the index: all of it must be there, and all that is there must be reached.
-    fn verify(&mut self) -> Result<Verified, String> {
-        let mut reached = BTreeSet::new();
+    fn verify(&mut self) -> Result<Exported, String> {
+        let mut reached = BTreeMap::new();
         let named = self.index.manifests.clone();
         for descriptor in &named {
             self.follow(descriptor, &mut reached)?;
@@ -181,7 +210,11 @@ impl<R: Read + Seek> Contents<R> {
         for descriptor in &lineage {
             self.follow(descriptor, &mut reached)?;
         }
-        if let Some(stray) = self.blobs.keys().find(|digest| !reached.contains(*digest)) {
+        if let Some(stray) = self
+            .blobs
+            .keys()
+            .find(|digest| !reached.contains_key(*digest))
+        {
             return Err(format!("{stray} does not belong to the package"));
         }
         let images = self
@@ -193,13 +226,19 @@ impl<R: Read + Seek> Contents<R> {
         let attachments = self.check_names(&named, &lineage)?;
         let mut revision = revision.clone();
         revision.annotations.clear();
-        Ok(Verified {
+        let verified = Verified {
             revision,
             revisions: lineage.len(),
             images,
             attachments,
             blobs: self.blobs.len(),
             bytes: self.blobs.values().map(|place| place.size).sum(),
+        };
+        Ok(Exported {
+            verified,
+            named,
+            lineage,
+            blobs: reached,
         })
     }
 
@@ -235,7 +274,11 @@ impl<R: Read + Seek> Contents<R> {
         }
     }
 
-    fn follow(&mut self, root: &Descriptor, reached: &mut BTreeSet<Digest>) -> Result<(), String> {
+    fn follow(
+        &mut self,
+        root: &Descriptor,
+        reached: &mut BTreeMap<Digest, (Descriptor, u64)>,
+    ) -> Result<(), String> {
         let mut open = vec![root.clone()];
         while let Some(descriptor) = open.pop() {
             let place = self.blobs.get(&descriptor.digest).copied().ok_or_else(|| {
@@ -250,9 +293,11 @@ impl<R: Read + Seek> Contents<R> {
                     descriptor.digest, place.size, descriptor.size
                 ));
             }
-            if !reached.insert(descriptor.digest.clone()) {
+            let digest = descriptor.digest.clone();
+            if reached.contains_key(&digest) {
                 continue;
             }
+            reached.insert(digest, (descriptor.clone(), place.offset));
             if descriptor.is_manifest() || descriptor.media_type == media_type::IMAGE_TABLE {
                 let bytes = self.bytes(&descriptor.digest, place)?;
                 let named = named_in(&descriptor, &bytes).map_err(|e| e.to_string())?;

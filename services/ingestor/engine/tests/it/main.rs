@@ -8,6 +8,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod handover;
 mod integrate;
 mod made;
 #[path = "../../../../../shared/content/tests/registry/server.rs"]
