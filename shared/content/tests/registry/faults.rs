@@ -320,3 +320,70 @@ async fn pages_of_tags_are_read_to_the_last_and_only_at_home() {
     let error = repository(&server).tags().await.unwrap_err();
     assert!(error.to_string().contains("another host"), "{error}");
 }
+
+#[tokio::test]
+async fn an_upload_whose_session_ends_begins_anew() {
+    let puts = Arc::new(AtomicUsize::new(0));
+    let server = Scripted::start(move |request| {
+        let line = request.line();
+        if line.starts_with("HEAD ") {
+            Answer::of("404 Not Found", &[], b"")
+        } else if line.starts_with("POST ") {
+            Answer::of("202 Accepted", &[("Location", "/upload/1?state=x")], b"")
+        } else {
+            assert!(
+                line.starts_with("PUT /upload/1?state=x&digest=sha256%3A"),
+                "{line}"
+            );
+            match puts.fetch_add(1, Ordering::SeqCst) {
+                0 => Answer::of("404 Not Found", &[], b""),
+                1 => Answer::of("503 Service Unavailable", &[], b""),
+                _ => Answer::of("201 Created", &[], b""),
+            }
+        }
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("blob");
+    // Small enough to be sent before the server, which does not read bodies, closes the connection.
+    std::fs::write(&path, b"blob").unwrap();
+    let descriptor = Descriptor::of(media_type::LAYER, b"blob");
+    repository(&server)
+        .push_blob(&descriptor, &path)
+        .await
+        .unwrap();
+    let begun = server
+        .seen()
+        .iter()
+        .filter(|r| r.line().starts_with("POST "))
+        .count();
+    assert_eq!(begun, 3);
+}
+
+#[tokio::test]
+async fn an_upload_that_is_refused_says_why() {
+    let server = Scripted::start(|request| match request.line().split(' ').next() {
+        Some("HEAD") => Answer::of("404 Not Found", &[], b""),
+        _ => Answer::of(
+            "403 Forbidden",
+            &[],
+            br#"{"errors":[{"code":"DENIED","message":"requested access is denied"}]}"#,
+        ),
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("blob");
+    std::fs::write(&path, b"blob").unwrap();
+    let descriptor = Descriptor::of(media_type::LAYER, b"blob");
+    let error = repository(&server)
+        .push_blob(&descriptor, &path)
+        .await
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("DENIED requested access is denied"),
+        "{error}"
+    );
+    assert!(error.retry_after().is_none());
+}

@@ -5,7 +5,7 @@ use std::path::Path;
 use quench_content::{RegistryAccess, RegistryConfig, RegistryStore, Store};
 use quench_ingestor_engine::source::ChartSource;
 use quench_ingestor_engine::{Engine, EngineOptions, PackOptions, pack};
-use quench_model::{FindingKind, Level, Policy, Waiver, media_type};
+use quench_model::{Descriptor, FindingKind, Level, Platform, Policy, Waiver, media_type};
 use quench_package::{
     Context, Disposition, EngineError, ImageLock, ImageOrigin, Outcome, Package, Submission,
 };
@@ -356,4 +356,101 @@ async fn expired_waivers_and_cancelled_work_end_before_they_begin() {
     here.cancel.cancel();
     let error = pack(&options(&chart, &[]), TODAY, &here).await.unwrap_err();
     assert!(matches!(error, EngineError::Cancelled));
+}
+
+/// Pushes an image for two platforms, and gives its reference.
+fn push_for_two_platforms(folder: &Path, registry: &Registry) -> String {
+    let image = layout(folder, "multi", "amd64", "one");
+    let path = image.to_str().unwrap();
+    run(
+        "umoci",
+        &["tag", "--image", &format!("{path}:amd64"), "arm64"],
+    );
+    let arm64 = format!("{path}:arm64");
+    run(
+        "umoci",
+        &["config", "--image", &arm64, "--architecture", "arm64"],
+    );
+    let index = std::fs::read(image.join("index.json")).unwrap();
+    let mut index: serde_json::Value = serde_json::from_slice(&index).unwrap();
+    for entry in index["manifests"].as_array_mut().unwrap() {
+        let name = entry["annotations"]["org.opencontainers.image.ref.name"]
+            .as_str()
+            .unwrap();
+        let platform = serde_json::json!({"architecture": name, "os": "linux"});
+        entry["platform"] = platform;
+        entry.as_object_mut().unwrap().remove("annotations");
+    }
+    index["mediaType"] = media_type::INDEX.into();
+    let bytes = serde_json::to_vec(&index).unwrap();
+    let descriptor = Descriptor::of(media_type::INDEX, &bytes);
+    std::fs::write(
+        image.join("blobs/sha256").join(descriptor.digest.hex()),
+        &bytes,
+    )
+    .unwrap();
+    let outer = serde_json::json!({"schemaVersion": 2, "manifests": [descriptor]});
+    std::fs::write(image.join("index.json"), outer.to_string()).unwrap();
+    let reference = format!("{}/team/multi:1", registry.host);
+    run(
+        "skopeo",
+        &[
+            "--insecure-policy",
+            "copy",
+            "--all",
+            "--dest-tls-verify=false",
+            &format!("oci:{path}"),
+            &format!("docker://{reference}"),
+        ],
+    );
+    reference
+}
+
+#[tokio::test]
+async fn every_platform_is_fetched_unless_fewer_are_asked_for() {
+    if !have(&["umoci", "skopeo", "helm"]) {
+        return;
+    }
+    let Some(registry) = Registry::start().await else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let reference = push_for_two_platforms(folder.path(), &registry);
+    let chart = chart(folder.path(), "demo", &[("web.yaml", DEPLOYMENT)]);
+    let values = folder.path().join("mine.yaml");
+    std::fs::write(&values, format!("image: {reference}\n")).unwrap();
+    let mut options = options(&chart, &[]);
+    options.values.push(values);
+    let here = context(&store(&folder));
+    let submission = pack(&options, TODAY, &here).await.unwrap();
+
+    let platforms = async |wanted: &[&str]| -> Result<(Vec<String>, Package), EngineError> {
+        let platform = |architecture: &&str| Platform {
+            architecture: (*architecture).to_owned(),
+            os: "linux".to_owned(),
+            variant: None,
+        };
+        let engine = Engine::new(EngineOptions {
+            platforms: wanted.iter().map(platform).collect(),
+            ..EngineOptions::default()
+        });
+        let package = engine.run(&submission, &here).await?.package;
+        let lock = lock(&here, &package).await;
+        let found = &lock.images[&reference].platforms;
+        Ok((found.iter().map(ToString::to_string).collect(), package))
+    };
+    let (all, whole) = platforms(&[]).await.unwrap();
+    assert_eq!(all, ["linux/amd64", "linux/arm64"]);
+    assert_eq!(whole.images[0].original, whole.images[0].descriptor.digest);
+    let (one, part) = platforms(&["arm64"]).await.unwrap();
+    assert_eq!(one, ["linux/arm64"]);
+    assert_eq!(part.images[0].original, whole.images[0].original);
+    assert_ne!(part.images[0].descriptor, whole.images[0].descriptor);
+    let both = platforms(&["arm64", "amd64"]).await.unwrap().1;
+    assert_eq!(both.images, whole.images);
+    let error = platforms(&["s390x"]).await.unwrap_err().to_string();
+    assert!(
+        error.contains("offered for linux/amd64, linux/arm64 alone"),
+        "{error}"
+    );
 }
