@@ -3,9 +3,8 @@
 //! One record for each package, lines of a letter, a colon and a value, an empty line after each record; format as in
 //! apk-tools' `apk-package(5)` and `apk-v2(5)`.
 
-use crate::licence;
 use crate::listing::{Listed, Listing};
-use crate::{PackageKind, Problem, ProblemKind, SourcePackage};
+use crate::{Licence, PackageKind, Problem, ProblemKind, SourcePackage};
 
 /// Where the database is; the second since the merge of `/lib` into `/usr/lib`.
 pub(crate) const DATABASES: [&str; 2] = ["/lib/apk/db/installed", "/usr/lib/apk/db/installed"];
@@ -93,7 +92,7 @@ impl Record {
             });
         listing.packages.push(Listed {
             kind: PackageKind::Apk,
-            licence: licence::declared(&self.licence, path),
+            licence: Licence::declared(&self.licence, path),
             name: self.name,
             version: self.version,
             architecture: self.architecture,
@@ -110,4 +109,31 @@ impl Record {
 
 fn broken(path: &str, reason: String) -> Problem {
     Problem::new(ProblemKind::BrokenPackageDatabase, path.to_owned(), reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_damaged_record_is_told_and_takes_no_other_with_it() {
+        let text = "P:a\nV:1\n\nP:b\nrubbish\nV:2\n\nV:3\n\nP:d\nV:4\nF:\nR:top\nF:etc\nR:x";
+        let listing = parse(text, "/db");
+        let names: Vec<&str> = listing.packages.iter().map(|p| p.name.as_str()).collect();
+        assert_eq!(names, ["a", "b", "d"]);
+        assert_eq!(listing.problems.len(), 2, "{:?}", listing.problems);
+        let files = listing.packages[2].files.as_deref().unwrap();
+        assert_eq!(files, ["/top", "/etc/x"]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_ends_in_packages_or_problems(text in "([A-Za-z]:[ -~]{0,9}\n|\n|[ -~]{1,9}\n){0,20}") {
+            let listing = parse(&text, "/db");
+            if text.lines().any(|line| !line.is_empty()) {
+                prop_assert!(!listing.packages.is_empty() || !listing.problems.is_empty());
+            }
+        }
+    }
 }

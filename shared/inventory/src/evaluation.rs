@@ -1,13 +1,13 @@
 //! What is known to be wrong with an image's software: its inventory seen under an advisory epoch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use quench_advisories::{Epoch, Match, Unchecked, UncheckedReason};
 use quench_model::{
     Cause, CauseKind, Digest, Evidence, Finding, FindingKind, Level, PackageName, Severity, Subject,
 };
 
-use crate::{Inventory, ProblemKind};
+use crate::{InstalledPackage, Inventory, ProblemKind};
 
 /// What an evaluation is made for: these go into the findings, not into what is found.
 #[derive(Debug, Clone, Copy)]
@@ -39,8 +39,14 @@ pub fn evaluate(
     match epoch {
         Some(epoch) => {
             let matches = epoch.matches(&inventory.components())?;
+            let packages: HashMap<&str, &InstalledPackage> = inventory
+                .packages
+                .iter()
+                .map(|package| (package.purl.as_str(), package))
+                .collect();
             for found in &matches.matches {
-                findings.push(evaluation.vulnerability(inventory, found, digest.as_ref()));
+                let package = packages.get(found.component.purl.as_str()).copied();
+                findings.push(evaluation.vulnerability(package, found, digest.as_ref()));
             }
             findings.extend(evaluation.unchecked(&matches.unchecked, digest.as_ref()));
         }
@@ -108,7 +114,7 @@ impl Evaluation<'_> {
 
     fn vulnerability(
         &self,
-        inventory: &Inventory,
+        package: Option<&InstalledPackage>,
         found: &Match,
         epoch: Option<&Digest>,
     ) -> Finding {
@@ -134,10 +140,6 @@ impl Evaluation<'_> {
         finding.fixed_version.clone_from(&found.fixed_version);
         finding.references.clone_from(&found.references);
         finding.cause = Some(self.cause(found.advisories.join(", "), epoch));
-        let package = inventory
-            .packages
-            .iter()
-            .find(|package| package.purl == component.purl);
         if let Some(package) = package {
             finding.evidence.push(Evidence::new(
                 &package.database,

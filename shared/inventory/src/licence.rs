@@ -16,16 +16,18 @@ const MODE: ParseMode = ParseMode {
 /// Longest text that is read as an expression.
 const MAX_EXPRESSION: usize = 4096;
 
-/// A licence declared in one field that may or may not be an SPDX expression.
-pub(crate) fn declared(text: &str, source: &str) -> Licence {
-    if text.is_empty() {
-        return Licence::default();
-    }
-    Licence {
-        expression: expression(text),
-        declared: vec![text.to_owned()],
-        mentions: Vec::new(),
-        source: Some(source.to_owned()),
+impl Licence {
+    /// A licence declared in one field that may or may not be an SPDX expression; `source` names the file.
+    pub fn declared(text: &str, source: &str) -> Self {
+        if text.is_empty() {
+            return Self::default();
+        }
+        Self {
+            expression: expression(text),
+            declared: vec![text.chars().take(MAX_EXPRESSION).collect()],
+            mentions: Vec::new(),
+            source: Some(source.to_owned()),
+        }
     }
 }
 

@@ -234,17 +234,11 @@ async fn sboms_of_awkward_packages_are_valid_too() {
     validate(&bom, &document);
 }
 
-/// Validates both documents by the schemas in the folder `QUENCH_SBOM_SCHEMAS` names.
+/// Validates both documents by the schemas their publishers give out.
 fn validate(bom: &Value, document: &Value) {
-    let Some(folder) = std::env::var_os("QUENCH_SBOM_SCHEMAS").map(PathBuf::from) else {
-        eprintln!(
-            "SKIPPED: QUENCH_SBOM_SCHEMAS names no folder with bom-1.6.schema.json, spdx.schema.json, \
-             jsf-0.82.schema.json (CycloneDX) and spdx-schema.json (SPDX 2.3)"
-        );
-        return;
-    };
     let read = |name: &str| -> Value {
-        serde_json::from_slice(&std::fs::read(Path::new(&folder).join(name)).unwrap()).unwrap()
+        let path = Path::new("tests/data/schemas").join(name);
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
     };
     let resource = |name: &str| {
         let uri = format!("http://cyclonedx.org/schema/{name}");
@@ -257,7 +251,7 @@ fn validate(bom: &Value, document: &Value) {
         .unwrap();
     let schemas = [
         (read("bom-1.6.schema.json"), bom),
-        (read("spdx-schema.json"), document),
+        (read("spdx-2.3.schema.json"), document),
     ];
     for (schema, value) in schemas {
         let validator = jsonschema::options()

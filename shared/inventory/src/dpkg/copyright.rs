@@ -47,10 +47,14 @@ fn machine_readable(text: &str) -> Licence {
                 && names_files
                 && !value.trim().is_empty()
             {
-                declared.insert(value.split_whitespace().collect::<Vec<_>>().join(" "));
+                // One more than are put together tells that there are too many.
+                if declared.len() <= MAX_LICENCES {
+                    declared.insert(synopsis(value));
+                }
             }
         }
     }
+    let countable = declared.len() <= MAX_LICENCES;
     let parts: BTreeSet<String> = declared.iter().map(|text| expression(text)).collect();
     let only = parts.len() == 1;
     let together = parts
@@ -61,13 +65,18 @@ fn machine_readable(text: &str) -> Licence {
         })
         .collect::<Vec<_>>()
         .join(" AND ");
-    let usable = !parts.is_empty() && parts.len() <= MAX_LICENCES;
     Licence {
-        expression: usable.then_some(()).and(licence::expression(&together)),
-        declared: declared.into_iter().collect(),
+        expression: licence::expression(&together).filter(|_| countable),
+        declared: declared.into_iter().take(MAX_LICENCES).collect(),
         mentions: Vec::new(),
         source: None,
     }
+}
+
+/// A licence's short form with single spaces, cut where no name is that long.
+fn synopsis(value: &str) -> String {
+    let words: Vec<&str> = value.split_whitespace().take(100).collect();
+    words.join(" ").chars().take(1000).collect()
 }
 
 fn has_field(paragraph: &str, name: &str) -> bool {
@@ -161,6 +170,7 @@ fn mentions(text: &str) -> Vec<String> {
         .collect();
     found.sort();
     found.dedup();
+    found.truncate(MAX_LICENCES);
     found
 }
 
