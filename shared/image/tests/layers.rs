@@ -1,6 +1,14 @@
 //! Images as container runtimes see them, from layers made by another tar writer than our own; and layers that
 //! mean harm.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
 use std::io::Write;
 
 use proptest::prelude::*;

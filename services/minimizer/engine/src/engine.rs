@@ -16,6 +16,7 @@ use quench_package::{
 use serde_json::Value;
 
 use crate::demand::{Demand, ImageNames};
+use crate::documents::{Documents, describe};
 use crate::minimize::{Minimized, minimize, unreadable};
 use crate::report::Report;
 use crate::{ENGINE_VERSION, repin};
@@ -67,6 +68,7 @@ impl Engine {
             images: Vec::new(),
         };
         let mut parts = input.advance(Level::Minimized);
+        let mut documents = Vec::new();
         let mut replaced: BTreeMap<Digest, Digest> = BTreeMap::new();
         context
             .progress
@@ -75,7 +77,12 @@ impl Engine {
             context.check_cancelled()?;
             let before = image.descriptor.digest.clone();
             let results = self.image(image, &objects, context).await?;
-            resolve_findings(&mut findings, image, &results);
+            let mut described = Vec::new();
+            for result in &results {
+                described.push(describe(&context.store, image, &result.manifest).await?);
+            }
+            resolve_findings(&mut findings, image, &results, &described);
+            documents.extend(described);
             replaced.insert(before, image.descriptor.digest.clone());
             report
                 .images
@@ -88,6 +95,9 @@ impl Engine {
             parts.chart = Package::store_chart(&context.store, chart.metadata(), &archive).await?;
         }
         let package = Package::store(&context.store, parts).await?;
+        for document in &documents {
+            document.attach(&context.store, &package.revision).await?;
+        }
         let bytes = serde_json::to_vec(&report)
             .map_err(|e| EngineError::Input(format!("the report cannot be written: {e}")))?;
         Attachment::attach(
@@ -182,7 +192,18 @@ async fn load_chart(input: &Package, context: &Context) -> Result<Chart, EngineE
 }
 
 /// Resolves findings of an image whose package or file is gone from every platform.
-fn resolve_findings(findings: &mut [Finding], image: &PackageImage, results: &[Minimized]) {
+fn resolve_findings(
+    findings: &mut [Finding],
+    image: &PackageImage,
+    results: &[Minimized],
+    documents: &[Documents],
+) {
+    let catalogued = |purl: &str| {
+        let mut packages = documents
+            .iter()
+            .flat_map(|document| &document.inventory.packages);
+        packages.any(|package| package.purl == purl)
+    };
     for finding in findings {
         if !finding.state.is_open()
             || finding.subject.image.as_deref() != Some(image.reference.name().as_str())
@@ -194,10 +215,10 @@ fn resolve_findings(findings: &mut [Finding], image: &PackageImage, results: &[M
             &finding.subject.purl,
             &finding.subject.location,
         ) {
-            (FindingKind::Vulnerability | FindingKind::EndOfLife, Some(purl), _) => results
-                .iter()
-                .all(|result| is_gone(result, purl))
-                .then(|| format!("{purl} is no longer in the image")),
+            (FindingKind::Vulnerability | FindingKind::EndOfLife, Some(purl), _) => {
+                let gone = results.iter().all(|result| is_gone(result, purl));
+                (gone && !catalogued(purl)).then(|| format!("{purl} is no longer in the image"))
+            }
             (FindingKind::Malware | FindingKind::Secret, _, Some(path))
                 if path.starts_with('/') =>
             {
@@ -210,7 +231,6 @@ fn resolve_findings(findings: &mut [Finding], image: &PackageImage, results: &[M
         };
         if let Some(detail) = detail {
             finding.state = FindingState::Resolved;
-            finding.level = Level::Minimized;
             finding.cause = Some(Cause {
                 kind: CauseKind::Minimized,
                 detail,

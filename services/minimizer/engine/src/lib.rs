@@ -9,6 +9,7 @@
 mod check;
 mod closure;
 mod demand;
+mod documents;
 mod elf;
 mod engine;
 mod keep;

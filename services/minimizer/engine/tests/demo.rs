@@ -1,6 +1,14 @@
 //! The demo's nginx image, minimised for the demo's chart. Needs the image as an OCI layout (`QUENCH_DEMO_IMAGE`, made
 //! by `deploy/demo/build-image.py`) and helm; skips loudly without.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
 use std::path::{Path, PathBuf};
 
 use quench_chart::Chart;
@@ -8,6 +16,7 @@ use quench_chart::render::Helm;
 use quench_content::artefact::Index;
 use quench_content::{DirectoryStore, Store};
 use quench_image::Image;
+use quench_inventory::Inventory;
 use quench_minimizer_engine::{Engine, Report};
 use quench_model::{
     CauseKind, Descriptor, Digest, Finding, FindingKind, FindingState, Level, PackageName,
@@ -164,7 +173,7 @@ async fn the_demo_keeps_what_it_needs_and_says_why() {
     assert_eq!(tree.resolve("/tmp").unwrap().entry.mode(), 0o1777);
     for entry in tree.iter() {
         assert_eq!(
-            entry.mode() & 0o6000 * u32::from(entry.is_file()),
+            entry.mode() & 0o6000 & (u32::from(entry.is_file()) * 0o7777),
             0,
             "{entry:?}"
         );
@@ -184,6 +193,27 @@ async fn the_demo_keeps_what_it_needs_and_says_why() {
     let libssl = String::from_utf8(tree.read(libssl, 10_000).unwrap()).unwrap();
     assert!(libssl.contains("Package: libssl3\n") && libssl.contains("Source: openssl\n"));
     assert!(tree.lookup("/usr/share/doc/libssl3/copyright").is_some());
+
+    // What a scanner makes of the result is what the report says is left.
+    let attached = attachments(&demo.store, revision, Some(media_type::PACKAGE_INDEX))
+        .await
+        .unwrap();
+    assert_eq!(attached[0].image.as_ref(), Some(&told.minimized));
+    let index: Inventory = demo
+        .store
+        .read_json(&attached[0].document, 1 << 30)
+        .await
+        .unwrap();
+    let mut seen: Vec<_> = index.packages.iter().map(|p| p.name.as_str()).collect();
+    seen.sort_unstable();
+    let left: Vec<_> = told.packages.keys().map(String::as_str).collect();
+    assert_eq!(seen, left);
+    for kind in [media_type::CYCLONEDX, media_type::SPDX] {
+        let found = attachments(&demo.store, revision, Some(kind))
+            .await
+            .unwrap();
+        assert_eq!(found.len(), 1, "{kind}");
+    }
 
     let state = |id: &str| {
         let finding = outcome

@@ -1,6 +1,14 @@
 //! What cannot be followed falls back and says so. Images are put together from this machine's own programs and
 //! libraries, real ELF files with real dependencies; without dash and ldd the tests skip loudly.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
 use std::path::Path;
 use std::process::Command;
 
