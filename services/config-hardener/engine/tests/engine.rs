@@ -85,10 +85,9 @@ async fn image(store: &Store, user: &str) -> Descriptor {
     store.put_manifest(&manifest).await.unwrap()
 }
 
-async fn package(store: &Store, chart: &Chart, request: &Request, user: &str) -> Package {
+async fn package(store: &Store, chart: &Chart, request: &Request, image: Descriptor) -> Package {
     let archive = chart.to_tgz().unwrap();
     let archive = store.put(media_type::HELM_CHART, &archive).await.unwrap();
-    let image = image(store, user).await;
     let parts = PackageParts {
         name: "demo".parse().unwrap(),
         version: chart.version().to_owned(),
@@ -108,6 +107,23 @@ async fn package(store: &Store, chart: &Chart, request: &Request, user: &str) ->
     Package::store(store, parts).await.unwrap()
 }
 
+/// The demo image (`deploy/demo/build-image.py`), copied into a store.
+fn demo_image(store: &Path) -> Option<Descriptor> {
+    let Some(layout) = std::env::var_os("QUENCH_DEMO_IMAGE") else {
+        eprintln!("SKIPPED: QUENCH_DEMO_IMAGE names no OCI layout of the demo image");
+        return None;
+    };
+    let layout = Path::new(&layout);
+    for blob in std::fs::read_dir(layout.join("blobs/sha256")).unwrap() {
+        let blob = blob.unwrap();
+        let to = store.join("blobs/sha256").join(blob.file_name());
+        std::fs::copy(blob.path(), to).unwrap();
+    }
+    let index = std::fs::read(layout.join("index.json")).unwrap();
+    let index: serde_json::Value = serde_json::from_slice(&index).unwrap();
+    serde_json::from_value(index["manifests"][0].clone()).unwrap()
+}
+
 struct Run {
     _folder: tempfile::TempDir,
     store: Store,
@@ -119,7 +135,18 @@ impl Run {
     async fn new(chart: &Chart, request: &Request, user: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::Directory(DirectoryStore::open(folder.path()).unwrap());
-        let input = package(&store, chart, request, user).await;
+        let image = image(&store, user).await;
+        Self::over(folder, store, chart, request, image).await
+    }
+
+    async fn over(
+        folder: tempfile::TempDir,
+        store: Store,
+        chart: &Chart,
+        request: &Request,
+        image: Descriptor,
+    ) -> Self {
+        let input = package(&store, chart, request, image).await;
         let image = input.images[0].descriptor.digest.clone();
         Self {
             _folder: folder,
@@ -282,4 +309,40 @@ async fn a_chart_that_does_not_render_is_refused_by_name() {
         .unwrap_err();
     assert!(error.to_string().contains("demo-web"), "{error}");
     assert!(matches!(error.disposition(), Disposition::Reject { .. }));
+}
+
+#[tokio::test]
+async fn the_demo_image_gets_volumes_where_it_writes() {
+    let Some(helm) = helm() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::Directory(DirectoryStore::open(folder.path()).unwrap());
+    let Some(image) = demo_image(folder.path()) else {
+        return;
+    };
+    let run = Run::over(folder, store, &demo(), &Request::default(), image).await;
+    let outcome = run.go(&helm).await;
+    let open: Vec<_> = outcome
+        .findings
+        .iter()
+        .filter(|finding| finding.state.is_open())
+        .map(|finding| finding.canonical_id.as_str())
+        .collect();
+    for rule in [
+        "run-as-non-root",
+        "drop-capabilities",
+        "read-only-root",
+        "image-digest",
+    ] {
+        assert!(!open.contains(&rule), "{open:?}");
+    }
+    let mounts = outcome
+        .findings
+        .iter()
+        .find(|finding| finding.canonical_id == "read-only-root")
+        .map(|finding| finding.message.clone())
+        .unwrap();
+    assert!(
+        mounts.contains("[/tmp]") && mounts.contains("[/var/lib/nginx]"),
+        "{mounts}"
+    );
 }

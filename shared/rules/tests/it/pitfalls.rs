@@ -196,3 +196,22 @@ fn a_hardened_chart_can_be_a_subchart_of_another_and_go_by_an_alias() {
         assert_eq!(again, hardened, "hardening twice is hardening once");
     }
 }
+
+#[test]
+fn a_chart_that_cannot_be_shown_to_be_right_is_refused_by_object_and_field() {
+    // Templates that count how often they are rendered: looking at the Service for its port renders it twice.
+    let service = "{{- $_ := set .Values \"n\" (add1 (.Values.n | default 0)) }}\napiVersion: v1\nkind: Service\nmetadata:\n  name: web\n  annotations: {count: \"{{ .Values.n }}\"}\nspec: {selector: {app: web}, ports: [{port: 80}]}\n";
+    let pod = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  template:\n    metadata: {labels: {app: web}}\n    spec: {containers: [{name: c, image: i, ports: [{containerPort: 80}]}]}\n";
+    // Helm renders templates of deeper folders first.
+    let sample = chart("", &[("s.yaml", service), ("templates/first/w.yaml", pod)]);
+    for helm in helms() {
+        let error = Case::default()
+            .harden(&helm, &sample, "")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("Service/web /metadata/annotations/count"),
+            "{error}"
+        );
+    }
+}
