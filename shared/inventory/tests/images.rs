@@ -423,6 +423,38 @@ async fn programs_without_packages_are_told_and_plain_files_are_not() {
 }
 
 #[tokio::test]
+async fn one_large_list_named_by_every_package_is_not_read_for_ever() {
+    let paths: Vec<String> = (0..150)
+        .map(|n| format!("var/lib/dpkg/info/p{n}.list"))
+        .collect();
+    let status: String = (0..150)
+        .map(|n| {
+            format!(
+                "Package: p{n}\nStatus: install ok installed\nArchitecture: all\nVersion: 1\n\n"
+            )
+        })
+        .collect();
+    let large = [&b"/"[..], &[b'x'; 1 << 20], b"\n"].concat();
+    let mut files: Vec<File<'_>> = vec![
+        OS_RELEASE,
+        ("var/lib/dpkg/status", 0o644, status.as_bytes()),
+        ("large", 0o644, &large),
+    ];
+    files.extend(
+        paths
+            .iter()
+            .map(|path| (path.as_str(), 0o644, &b"->/large"[..])),
+    );
+    let inventory = inventory(&[&files]).await;
+    assert_eq!(inventory.packages.len(), 150);
+    assert!(
+        kinds(&inventory).contains(&ProblemKind::BrokenPackageDatabase),
+        "{:?}",
+        inventory.problems
+    );
+}
+
+#[tokio::test]
 async fn a_damaged_cache_is_made_anew() {
     let (folder, store) = store();
     let image = image(
