@@ -117,7 +117,7 @@ fn section(
     wanted: impl Fn(&Finding) -> bool,
 ) {
     let mut picked: Vec<_> = findings.iter().filter(|f| wanted(f)).collect();
-    picked.sort_by(|a, b| b.severity.cmp(&a.severity));
+    picked.sort_by_key(|f| std::cmp::Reverse(f.severity));
     let _ = writeln!(page, "<h2>{title} ({})</h2>", picked.len());
     if picked.is_empty() {
         return;

@@ -23,9 +23,12 @@ pub fn lines(table: &Table) -> String {
         .join("\n")
 }
 
-/// Text in a colour.
+/// Text in a colour, or plain where standard output shows none: tables measure what they are given.
 pub fn paint(style: Style, text: impl std::fmt::Display) -> String {
-    format!("{style}{text}{style:#}")
+    match anstream::AutoStream::choice(&std::io::stdout()) {
+        anstream::ColorChoice::Never => text.to_string(),
+        _ => format!("{style}{text}{style:#}"),
+    }
 }
 
 /// Bold.

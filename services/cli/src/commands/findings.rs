@@ -1,6 +1,7 @@
 //! `quench findings`.
 
 use anyhow::Result;
+use quench_inventory::PackageUrl;
 use quench_model::Finding;
 use quench_package::current_findings;
 
@@ -55,7 +56,7 @@ fn print(findings: &[Finding], all: bool) {
 /// Findings as a table, worst first.
 pub fn table(findings: &[&Finding]) -> String {
     let mut sorted = findings.to_vec();
-    sorted.sort_by(|a, b| b.severity.cmp(&a.severity));
+    sorted.sort_by_key(|f| std::cmp::Reverse(f.severity));
     let mut table = style::table(&["severity", "finding", "where", "fixed in", "state", "what"]);
     for finding in sorted {
         table.add_row([
@@ -73,16 +74,16 @@ pub fn table(findings: &[&Finding]) -> String {
 /// Where a finding is, for people.
 pub fn place(finding: &Finding) -> String {
     let subject = &finding.subject;
-    let mut parts: Vec<&str> = Vec::new();
+    let mut parts = Vec::new();
     if let Some(image) = &subject.image {
-        parts.push(image.rsplit('/').next().unwrap_or(image));
+        parts.push(image.rsplit('/').next().unwrap_or(image).to_owned());
     }
     if let Some(purl) = &subject.purl {
-        let bare = purl.split('?').next().unwrap_or(purl);
-        parts.push(bare.rsplit('/').next().unwrap_or(bare));
+        parts.push(match purl.parse::<PackageUrl>() {
+            Ok(purl) => format!("{} {}", purl.name(), purl.version().unwrap_or_default()),
+            Err(_) => purl.clone(),
+        });
     }
-    if let Some(location) = &subject.location {
-        parts.push(location);
-    }
-    parts.join(" ")
+    parts.extend(subject.location.clone());
+    parts.join(" ").trim_end().to_owned()
 }

@@ -37,7 +37,6 @@ pub async fn run(session: &Session, args: &SubmitArgs) -> Result<Exit> {
     let accepted = client
         .submit(SubmitRequest {
             submission_digest: submission.descriptor.digest.to_string(),
-            ..SubmitRequest::default()
         })
         .await
         .map_err(|status| fleet::refused(&status))?
