@@ -18,7 +18,7 @@ say "1/4 building quench"
 quench="${target}/release/quench"
 
 say "2/4 putting the image together from Debian packages"
-"${PYTHON:-python3}" deploy/demo/build-image.py deploy/demo/images/nginx.toml -o "${image}"
+"${PYTHON:-python3}" deploy/demo/build-image.py deploy/demo/images/nginx.toml -o "${image}" >/dev/null
 
 say "3/4 quench harden"
 mkdir -p "${demo}"
