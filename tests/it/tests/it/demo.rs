@@ -270,8 +270,8 @@ fn a_second_run_gives_the_same_digest_and_does_no_work_again() -> Result<()> {
     need!("helm");
     with_demo(|demo| {
         let mut fastest = Duration::MAX;
-        // Other tests use the same two cores; the fastest of a few runs is the one that was not disturbed.
-        for _ in 0..5 {
+        // Other tests use the same few cores; the fastest of some runs is the one that was not disturbed.
+        for _ in 0..20 {
             let started = Instant::now();
             let again = harden(demo.folder.path())?;
             fastest = fastest.min(started.elapsed());
@@ -284,6 +284,9 @@ fn a_second_run_gives_the_same_digest_and_does_no_work_again() -> Result<()> {
                     step.get("replayed") == Some(&Value::Bool(true)),
                     "done again: {step}"
                 );
+            }
+            if fastest < Duration::from_secs(1) {
+                break;
             }
         }
         ensure!(fastest < Duration::from_secs(1), "took {fastest:?}");
