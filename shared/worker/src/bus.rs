@@ -70,9 +70,9 @@ pub enum BusError {
         /// Which field.
         field: String,
         /// What the server says.
-        found: Value,
+        found: Box<Value>,
         /// What was asked for.
-        wanted: Value,
+        wanted: Box<Value>,
     },
 }
 
@@ -193,8 +193,8 @@ impl Bus {
             return Err(BusError::Differs {
                 what: request,
                 field: "backoff".to_owned(),
-                found: found.get("backoff").cloned().unwrap_or_default(),
-                wanted: Value::Null,
+                found: Box::new(found.get("backoff").cloned().unwrap_or_default()),
+                wanted: Box::new(Value::Null),
             });
         }
         Ok(Duration::from_nanos(
@@ -229,8 +229,8 @@ pub(crate) fn same(what: &str, field: &str, wanted: &Value, found: &Value) -> Re
         Err(BusError::Differs {
             what: what.to_owned(),
             field: field.to_owned(),
-            found: echoed.clone(),
-            wanted: wanted.clone(),
+            found: Box::new(echoed.clone()),
+            wanted: Box::new(wanted.clone()),
         })
     }
 }

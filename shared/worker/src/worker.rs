@@ -126,7 +126,7 @@ where
 
 /// How a job ended.
 enum Ending {
-    Answered(Answer),
+    Answered(Box<Answer>),
     Failed(JobError),
     Abandoned,
 }
@@ -285,7 +285,7 @@ where
             .await;
         match self.attend(&message, job).await {
             Ending::Answered(answer) => {
-                self.conclude(&message, &event, &run, answer, delivery, begun)
+                self.conclude(&message, &event, &run, *answer, delivery, begun)
                     .await;
             }
             Ending::Failed(JobError::Reject { code, reason }) => {
@@ -329,7 +329,7 @@ where
         let why = loop {
             tokio::select! {
                 done = &mut work => return match done {
-                    Ok(Ok(answer)) => Ending::Answered(answer),
+                    Ok(Ok(answer)) => Ending::Answered(Box::new(answer)),
                     Ok(Err(error)) => Ending::Failed(error),
                     Err(error) => Ending::Failed(JobError::Retry {
                         after: Duration::ZERO,

@@ -3,6 +3,7 @@
 //! Each module holds one subject; what it needs of servers, tools and containers comes from the harness,
 //! `quench_it`.
 
+mod command_line;
 mod demo;
 mod demo_image;
 mod engines;
