@@ -191,7 +191,7 @@ async fn load_chart(input: &Package, context: &Context) -> Result<Chart, EngineE
     }
 }
 
-/// Resolves findings of an image whose package or file is gone from every platform.
+/// Resolves findings of an image whose package, file or right is gone from every platform.
 fn resolve_findings(
     findings: &mut [Finding],
     image: &PackageImage,
@@ -215,7 +215,11 @@ fn resolve_findings(
             &finding.subject.purl,
             &finding.subject.location,
         ) {
-            (FindingKind::Vulnerability | FindingKind::EndOfLife, Some(purl), _) => {
+            (
+                FindingKind::Vulnerability | FindingKind::EndOfLife | FindingKind::Licence,
+                Some(purl),
+                _,
+            ) => {
                 let gone = results.iter().all(|result| is_gone(result, purl));
                 (gone && !catalogued(purl)).then(|| format!("{purl} is no longer in the image"))
             }
@@ -226,6 +230,14 @@ fn resolve_findings(
                     .iter()
                     .all(|result| result.image.tree().locate(path).is_err())
                     .then(|| format!("{path} is no longer in the image"))
+            }
+            (FindingKind::Configuration, None, None)
+                if finding.canonical_id == "image-privileged-files" =>
+            {
+                let mut inventories = documents.iter().map(|document| &document.inventory);
+                inventories
+                    .all(|inventory| inventory.privileged_files.is_empty())
+                    .then(|| "no file of the image has rights beyond its user's".to_owned())
             }
             _ => None,
         };

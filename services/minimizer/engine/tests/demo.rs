@@ -100,7 +100,7 @@ async fn demo() -> Option<Demo> {
         lock: None,
     };
     let package = Package::store(&store, parts).await.unwrap();
-    let mut findings = [
+    let findings = [
         finding(
             &name,
             "CVE-1",
@@ -117,6 +117,10 @@ async fn demo() -> Option<Demo> {
             "pkg:deb/debian/unheard-of@1?distro=debian-12",
         ),
     ];
+    let mut privileged = finding(&name, "image-privileged-files", "");
+    privileged.kind = FindingKind::Configuration;
+    privileged.subject.purl = None;
+    let mut findings = [findings.as_slice(), &[privileged]].concat();
     replace_findings(&store, &package.revision, Level::Operable, &mut findings)
         .await
         .unwrap();
@@ -228,6 +232,10 @@ async fn the_demo_keeps_what_it_needs_and_says_why() {
     };
     assert_eq!(
         state("CVE-1"),
+        (FindingState::Resolved, Some(CauseKind::Minimized))
+    );
+    assert_eq!(
+        state("image-privileged-files"),
         (FindingState::Resolved, Some(CauseKind::Minimized))
     );
     assert_eq!(state("CVE-2"), (FindingState::Opened, None));
