@@ -3,6 +3,14 @@
 //! After a wanted addition, `QUENCH_BLESS=1 cargo test -p quench-proto` writes the baseline and the golden messages anew.
 //! It refuses while something that existed is gone or changed: that needs a `quench.v2`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

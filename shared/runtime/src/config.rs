@@ -639,4 +639,25 @@ mod tests {
             Config::read("scanner", Some(Path::new("/no/such.toml")), |_| None).unwrap_err();
         assert!(error.to_string().contains("/no/such.toml"), "{error}");
     }
+
+    #[test]
+    fn the_example_of_a_configuration_shows_every_key() {
+        let text: String = include_str!("../../../deploy/systemd/service.toml")
+            .lines()
+            .map(|line| match line.strip_prefix("# ") {
+                Some(setting) if setting.contains(" = ") && !setting.contains(". Each") => setting,
+                _ => line,
+            })
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let written: config::Config = config::Config::builder()
+            .add_source(config::File::from_str(&text, config::FileFormat::Toml))
+            .build()
+            .unwrap();
+        for key in KEYS {
+            assert!(written.get::<String>(key).is_ok(), "{key} is not shown");
+        }
+        let parsed: Result<Written, _> = written.try_deserialize();
+        assert!(parsed.is_ok(), "{parsed:?}");
+    }
 }

@@ -130,7 +130,6 @@ impl Level {
         }
     }
 
-    /// Runs the engine on a thread of its own: hashing and inflating must not keep the heartbeat from being sent.
     async fn work<W>(&self, job: &Job, work: W) -> Result<(Outcome, Vec<Finding>), EngineError>
     where
         W: AsyncFnOnce(Context) -> Result<(Outcome, Vec<Finding>), EngineError> + Send + 'static,
@@ -141,12 +140,7 @@ impl Level {
             cancel: job.cancel.clone(),
             progress: Progress::new(move |_| meter.tick()),
         };
-        let (runtime, span) = (tokio::runtime::Handle::current(), tracing::Span::current());
-        let done = tokio::task::spawn_blocking(move || {
-            let _entered = span.enter();
-            runtime.block_on(work(context))
-        })
-        .await;
+        let done = on_own_thread(async move || work(context).await).await;
         done.unwrap_or_else(|error| {
             Err(EngineError::Unavailable {
                 reason: format!("the engine did not come to an end: {error}"),
@@ -257,6 +251,22 @@ impl Level {
             open,
         }
     }
+}
+
+/// Runs an engine on a thread of its own: hashing and inflating must not keep a heartbeat from being sent. What the engine
+/// awaits may stay on that thread.
+///
+/// # Errors
+/// When the engine panicked.
+pub async fn on_own_thread<T: Send + 'static>(
+    work: impl AsyncFnOnce() -> T + Send + 'static,
+) -> Result<T, tokio::task::JoinError> {
+    let (runtime, span) = (tokio::runtime::Handle::current(), tracing::Span::current());
+    tokio::task::spawn_blocking(move || {
+        let _entered = span.enter();
+        runtime.block_on(work())
+    })
+    .await
 }
 
 /// Descriptor of a submission's manifest.

@@ -131,6 +131,10 @@ impl Reconciler {
         let Some(level) = self.level else {
             return match self.board.submission(package) {
                 None => Remembered::Nothing,
+                // 0: accepted, and then perhaps nothing more.
+                Some(status) if status.event_id == id && status.event_sequence == 0 => {
+                    Remembered::Nothing
+                }
                 Some(status) if status.event_id == id => Remembered::At(status.event_sequence),
                 Some(_) => Remembered::Busy,
             };

@@ -97,6 +97,13 @@ impl IngestApi {
         Ok((descriptor, name, chart.version().to_owned()))
     }
 
+    async fn tell(&self, status: &SubmissionStatus) -> Result<(), Status> {
+        self.board
+            .write_submission(status.clone())
+            .await
+            .map_err(|error| unavailable(&error.to_string()))
+    }
+
     /// The run of this submission that is under way or done, or what a new run has to be told apart by.
     fn known(&self, name: &str, digest: &Digest) -> Result<RunContext, u64> {
         let Some(status) = self.board.package(name) else {
@@ -251,22 +258,23 @@ impl IngestService for IngestApi {
             .await
             .map_err(|error| unavailable(&error.to_string()))?;
         let event = Event::package(&told.event);
+        let mut status = SubmissionStatus {
+            package: name.to_string(),
+            version: version.clone(),
+            run: told.event.run.clone(),
+            event_sequence: 0,
+            event_id: event.id.clone(),
+            updated: None,
+        };
+        // Before the event: who works on it must not take its run for one that another has replaced.
+        self.tell(&status).await?;
         let published = self
             .publisher
             .publish(&event)
             .await
             .map_err(|error| unavailable(&error.to_string()))?;
-        self.board
-            .write_submission(SubmissionStatus {
-                package: name.to_string(),
-                version: version.clone(),
-                run: told.event.run.clone(),
-                event_sequence: published.sequence,
-                event_id: event.id,
-                updated: None,
-            })
-            .await
-            .map_err(|error| unavailable(&error.to_string()))?;
+        status.event_sequence = published.sequence;
+        self.tell(&status).await?;
         tracing::info!(package = %name, %digest, level = Level::Integrated.name(), "accepted");
         Ok(Response::new(SubmitResponse {
             package: name.to_string(),

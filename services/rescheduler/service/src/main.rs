@@ -1,10 +1,15 @@
-//! The rescheduler: keeps watch over finished packages.
+//! The rescheduler: tells what a new advisory epoch changes in stored packages, and looks at every package once it is
+//! finished.
+
+mod api;
+mod watch;
 
 use std::process::ExitCode;
 
-use quench_package::Package;
+use api::ReschedulerApi;
+use quench_proto::v1::rescheduler_service_server::{ReschedulerServiceServer, SERVICE_NAME};
 use quench_runtime::{Config, Shell, StartError};
-use quench_worker::{Answer, JobError};
+use watch::Watch;
 
 fn main() -> ExitCode {
     quench_runtime::exit_code(serve())
@@ -13,26 +18,18 @@ fn main() -> ExitCode {
 async fn serve() -> Result<(), StartError> {
     let config = Config::load("rescheduler")?;
     let telemetry = config.start_telemetry()?;
-    let shell = Shell::start(config).await?;
-    let store = shell.store.clone();
+    let mut shell = Shell::start(config).await?;
+    let watch = Watch::new(&shell);
+    let api = ReschedulerApi::new(watch.clone());
+    shell.serve(SERVICE_NAME, |routes| {
+        routes.add_service(ReschedulerServiceServer::new(api));
+    });
     let done = shell
         .run(None, move |job| {
-            let store = store.clone();
-            async move {
-                let (digest, _) = job.input()?;
-                let package = Package::load_digest(&store, &digest)
-                    .await
-                    .map_err(|error| JobError::Retry {
-                        after: std::time::Duration::from_secs(2),
-                        reason: error.to_string(),
-                    })?;
-                tracing_package(&package);
-                Ok(Answer::default())
-            }
+            let watch = watch.clone();
+            async move { watch.finished(job).await }
         })
         .await;
     telemetry.shutdown().await;
     done
 }
-
-fn tracing_package(_package: &Package) {}
