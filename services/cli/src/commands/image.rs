@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use anyhow::Result;
-use quench_content::RefName;
+use quench_content::{RefName, Store};
+use quench_image::platforms;
 use quench_model::ImageReference;
 use quench_package::{Package, PackageImage};
 
@@ -63,4 +64,24 @@ pub fn find<'a>(package: &'a Package, wanted: &str) -> Result<&'a PackageImage> 
                 names.join(", ")
             ))
         })
+}
+
+/// As [`find`], but the digest of one platform of an image names that image too.
+///
+/// # Errors
+/// As [`find`], or when an index cannot be read.
+pub async fn find_or_platform<'a>(
+    store: &Store,
+    package: &'a Package,
+    wanted: &str,
+) -> Result<&'a PackageImage> {
+    if wanted.starts_with("sha256:") {
+        for image in &package.images {
+            let platforms = platforms(store, &image.descriptor).await?;
+            if platforms.iter().any(|p| p.digest.to_string() == wanted) {
+                return Ok(image);
+            }
+        }
+    }
+    find(package, wanted)
 }

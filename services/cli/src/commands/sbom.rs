@@ -1,6 +1,7 @@
 //! `quench sbom`.
 
 use anyhow::Result;
+use quench_image::platforms;
 use quench_model::media_type;
 use quench_package::{Package, PackageImage, attachments};
 
@@ -19,17 +20,24 @@ pub async fn run(
     let store = session.open_store()?;
     let package = session.find(&store, wanted).await?;
     let found = match image {
-        Some(image) => image::find(&package, image)?,
+        Some(image) => image::find_or_platform(&store, &package, image).await?,
         None => only_image(&package)?,
     };
     let kind = match format {
         SbomFormat::Cyclonedx => media_type::CYCLONEDX,
         SbomFormat::Spdx => media_type::SPDX,
     };
+    // An index has an SBOM per platform; one document is one image, so the first platform's is printed unless
+    // the image was named by the digest of another.
+    let wanted = platforms(&store, &found.descriptor).await?;
+    let wanted = wanted
+        .iter()
+        .find(|platform| image.is_some_and(|image| image == platform.digest.to_string()))
+        .or(wanted.first());
     // The newest revision in which the image is what it is now has its SBOM.
     for revision in package.lineage(&store).await? {
         for attachment in attachments(&store, &revision.revision.digest, Some(kind)).await? {
-            if attachment.image.as_ref() == Some(&found.descriptor.digest) {
+            if attachment.image.as_ref() == wanted.map(|platform| &platform.digest) {
                 let bytes = store.read(&attachment.document, SBOM_LIMIT).await?;
                 write_stdout(&bytes)?;
                 return Ok(Exit::Done);

@@ -171,11 +171,17 @@ impl Denied {
                 .to_ascii_lowercase()
                 .split_once("permissions violation for ")
         {
-            self.0.lock().unwrap().insert(what.to_owned());
+            self.0
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .insert(what.to_owned());
         }
     }
 
     fn all(&self) -> BTreeSet<String> {
-        self.0.lock().unwrap().clone()
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
     }
 }
