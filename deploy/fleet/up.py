@@ -168,9 +168,7 @@ def start_service(state, binaries, tools, name, number, nats, registry):
     tls = state / "tls"
     write(
         state / f"{name}.toml",
-        f"""helm = {quoted(program("helm", tools))}
-
-[nats]
+        f"""[nats]
 url = {quoted(nats)}
 seed_file = {quoted(state / f"users/{name}.seed")}
 ca = {quoted(tls / "ca.pem")}
@@ -193,6 +191,8 @@ format = "json"
         name,
         [program(f"quench-{name}", [binaries]), "--config", state / f"{name}.toml"],
         state / f"log/{name}.log",
+        # Engines that look for helm themselves find the same one.
+        {**os.environ, "QUENCH_HELM": str(program("helm", tools))},
     )
 
 

@@ -6,7 +6,7 @@ use futures::StreamExt;
 use futures::stream;
 use prost::Message;
 use quench_chart::Chart;
-use quench_content::{BlobWriter, Store, StoreError};
+use quench_content::{BlobWriter, MANIFEST_LIMIT, Store, StoreError};
 use quench_model::{Descriptor, Digest, Hasher, Level, PackageName};
 use quench_package::{Submission, closure};
 use quench_proto::subject::Tenant;
@@ -55,7 +55,13 @@ impl IngestApi {
 
     /// The submission and the chart's name and version, when everything it names is there.
     async fn complete(&self, digest: &Digest) -> Result<(Descriptor, PackageName, String), Status> {
-        let descriptor = level::submission_descriptor(digest, 0);
+        let mut descriptor = level::submission_descriptor(digest, 0);
+        let manifest = self
+            .store
+            .read(&descriptor, MANIFEST_LIMIT)
+            .await
+            .map_err(|error| refused("submission_digest", &error))?;
+        descriptor.size = manifest.len() as u64;
         let submission = Submission::load(&self.store, &descriptor)
             .await
             .map_err(|error| refused("submission_digest", &error))?;
