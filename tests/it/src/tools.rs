@@ -54,8 +54,13 @@ pub fn announce_skip(test: &str, reason: &str) {
 /// One of Quench's own binaries, built from the current sources by the first test that asks.
 ///
 /// `package` is the crate, `binary` the program it makes. Cargo decides whether there is anything to build, so a stale
-/// binary is never tested.
+/// binary is never tested. `QUENCH_BINARIES` names a folder of programs to test instead, such as those of a release.
 pub fn quench_binary(package: &str, binary: &str) -> Result<PathBuf> {
+    if let Some(folder) = env::var_os("QUENCH_BINARIES") {
+        let path = PathBuf::from(folder).join(binary);
+        ensure!(path.is_file(), "QUENCH_BINARIES has no {binary}");
+        return Ok(path);
+    }
     static BUILT: LazyLock<Mutex<BTreeMap<String, PathBuf>>> = LazyLock::new(Mutex::default);
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(path) = built.get(binary) {
