@@ -45,9 +45,11 @@ impl Engine {
     pub async fn run(&self, input: &Package, context: &Context) -> Result<Outcome, EngineError> {
         let request = input.request(&context.store).await?;
         let policy = request.policy.digest();
+        // Rules that changed give another chart.
+        let version = format!("{ENGINE_VERSION}+{}", quench_rules::version());
         let work = Work {
             level: Level::Operable,
-            engine_version: ENGINE_VERSION,
+            engine_version: &version,
             input: &input.revision.digest,
             policy: &policy,
             epoch: None,
