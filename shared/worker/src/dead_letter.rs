@@ -17,12 +17,13 @@ use quench_proto::v1::{self, LevelState, LevelStatus, PackageEvent, RejectionCod
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
+use crate::account::rejection;
 use crate::bus::{Bus, BusError};
 use crate::event::{self, Event, PACKAGE_EVENT};
 use crate::publisher::{PublishError, Publisher};
 use crate::status::StatusBoard;
 use crate::topology::{ADVISORIES, PACKAGES, Topology, dead_consumer};
-use crate::worker::{acknowledge, rejection};
+use crate::worker::acknowledge;
 
 /// Copies the messages one service gave up.
 pub struct DeadLetters {

@@ -11,6 +11,7 @@
 //! message that caused it is acknowledged. An acknowledgement alone proves nothing (a confirmed one may be answered by
 //! "no responders", a publish that timed out may still land): correctness rests on doing it again being harmless.
 
+mod account;
 mod bus;
 mod dead_letter;
 mod event;
