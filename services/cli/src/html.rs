@@ -101,9 +101,15 @@ fn numbers(page: &mut String, summary: &Summary) {
         "<h2>Configuration</h2><p>Findings: {}</p>",
         arrow(&summary.configuration.before, &summary.configuration.after)
     );
-    if !summary.unchecked.is_empty() {
-        page.push_str("<h2 class=\"unsure\">Not checked</h2><ul>\n");
-        for reason in &summary.unchecked {
+    for (title, reasons) in [
+        ("Not checked", &summary.unchecked),
+        ("Not looked for", &summary.not_looked_for),
+    ] {
+        if reasons.is_empty() {
+            continue;
+        }
+        let _ = writeln!(page, "<h2 class=\"unsure\">{title}</h2><ul>");
+        for reason in reasons {
             let _ = writeln!(page, "<li>{}</li>", escape(reason));
         }
         page.push_str("</ul>\n");

@@ -25,6 +25,8 @@ pub struct Summary {
     pub checked: bool,
     /// What nobody could look at, and why.
     pub unchecked: Vec<String>,
+    /// What this version of the scanner does not look for at all.
+    pub not_looked_for: Vec<String>,
     /// Open findings by severity, worst first.
     pub open: BTreeMap<String, usize>,
     /// Findings accepted by waivers.
@@ -120,6 +122,7 @@ impl Summary {
             configuration: count(&findings, |f| f.kind == FindingKind::Configuration),
             checked: scanned && unchecked.is_empty(),
             unchecked,
+            not_looked_for: not_looked_for(store, lineage).await?,
             open,
             suppressed: findings
                 .iter()
@@ -184,6 +187,13 @@ impl Summary {
                 number => format!(", {number} waived"),
             }
         );
+        if !self.not_looked_for.is_empty() {
+            anstream::println!(
+                "{}          {}",
+                style::paint(style::UNSURE, "not looked for"),
+                self.not_looked_for.join(", ")
+            );
+        }
         for reason in &self.unchecked {
             anstream::println!(
                 "{}             {reason}",
@@ -321,6 +331,26 @@ async fn packed_bytes(store: &Store, image: &Descriptor) -> Result<u64> {
         sum += manifest.layers.iter().map(|layer| layer.size).sum::<u64>();
     }
     Ok(sum)
+}
+
+/// What the scanner's report says it does not look for.
+async fn not_looked_for(store: &Store, lineage: &[Package]) -> Result<Vec<String>> {
+    /// The one field of a scan report that is needed here.
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct ScanReport {
+        not_looked_for: Vec<String>,
+    }
+    const LIMIT: u64 = 64 << 20;
+    for revision in lineage.iter().filter(|p| p.level == Level::Secured) {
+        let kind = Some(media_type::REPORT);
+        let reports = attachments(store, &revision.revision.digest, kind).await?;
+        if let Some(report) = reports.first() {
+            let report: ScanReport = store.read_json(&report.document, LIMIT).await?;
+            return Ok(report.not_looked_for);
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// Installed packages by image digest, from the package indexes attached to the revisions.

@@ -7,7 +7,7 @@ use quench_chart::render::Helm;
 use quench_content::Store;
 use quench_ingestor_engine::{EngineOptions, pack};
 use quench_model::Level;
-use quench_package::{Context, EngineError, Outcome, Package, export_file, publish};
+use quench_package::{Context, EngineError, Outcome, Package, export_file, publish, verdict};
 use serde::Serialize;
 use serde_json::json;
 
@@ -76,6 +76,9 @@ async fn finish(
     }
     let lineage = package.lineage(store).await?;
     let summary = Summary::of(store, &lineage).await?;
+    // A gate that is switched off must not look like one that was passed.
+    let policy = package.request(store).await?.policy;
+    let would_refuse = verdict::refusal(&outcome.findings, &policy);
     if session.json {
         session.print_json(&json!({
             "package": package.name,
@@ -83,6 +86,7 @@ async fn finish(
             "level": package.level,
             "revision": package.revision.digest,
             "refusal": outcome.refusal,
+            "gate": { "enforced": policy.gate.enforce, "wouldRefuse": would_refuse },
             "steps": steps,
             "summary": summary,
             "file": exported,
@@ -99,11 +103,18 @@ async fn finish(
                 style::paint(style::BOLD, "gate"),
                 style::paint(style::BAD, "refused")
             ),
-            None if package.level >= Level::Secured => anstream::println!(
-                "{}  {}",
-                style::paint(style::BOLD, "gate"),
-                style::paint(style::GOOD, "passed")
-            ),
+            None if package.level >= Level::Secured => match would_refuse {
+                Some(reason) => anstream::println!(
+                    "{}  {}: {reason}",
+                    style::paint(style::BOLD, "gate"),
+                    style::paint(style::UNSURE, "would refuse, is not enforced")
+                ),
+                None => anstream::println!(
+                    "{}  {}",
+                    style::paint(style::BOLD, "gate"),
+                    style::paint(style::GOOD, "passed")
+                ),
+            },
             None => anstream::println!(
                 "{}  {}",
                 style::paint(style::BOLD, "gate"),
