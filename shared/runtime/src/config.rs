@@ -11,11 +11,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use quench_chart::render::Helm;
 use quench_content::registry::RegistryAccess;
 use quench_proto::subject::Tenant;
 use quench_telemetry::{Settings, Telemetry};
 use quench_worker::{BodyFormat, BusSettings};
 
+use crate::StartError;
 use written::Written;
 
 /// A setting that cannot be used. Ends the process with 64 (`EX_USAGE` of sysexits.h).
@@ -152,6 +154,17 @@ impl Config {
         let file = file_argument(std::env::args_os().skip(1))?
             .or_else(|| std::env::var_os("QUENCH_CONFIG").map(PathBuf::from));
         Self::read(service, file.as_deref(), |name| std::env::var(name).ok())
+    }
+
+    /// What renders charts: the helm program configured, or the one `quench` itself would find.
+    ///
+    /// # Errors
+    /// None is configured, and there is none to be found.
+    pub fn renderer(&self) -> Result<Helm, StartError> {
+        match &self.helm {
+            Some(program) => Ok(Helm::at(program)),
+            None => Helm::find().map_err(|error| StartError::Tool(error.to_string())),
+        }
     }
 
     /// As [`Config::load`], of a given file and variables.

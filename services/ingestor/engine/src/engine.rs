@@ -33,6 +33,8 @@ pub struct EngineOptions {
     pub access: RegistryAccess,
     /// Platforms to fetch; empty means every one an image offers.
     pub platforms: Vec<Platform>,
+    /// What renders charts; without one, `QUENCH_HELM` or the `helm` on PATH.
+    pub helm: Option<Helm>,
 }
 
 /// The ingestor's engine.
@@ -96,7 +98,7 @@ impl Engine {
         let parts = &submission.parts;
         let chart = load_chart(store, &parts.chart).await?;
         let name = package_name(&chart)?;
-        let rendered = render(&chart, submission).await?;
+        let rendered = self.render(&chart, submission).await?;
         let Discovered { images, findings } = discover(&name, &rendered)?;
 
         let given = matching::choose(images.keys(), &parts.images)?;
@@ -165,6 +167,32 @@ impl Engine {
             .map_err(|error| unavailable(references, images, submission, error))?;
         Ok(references.iter().copied().zip(plans).collect())
     }
+
+    async fn render(
+        &self,
+        chart: &Chart,
+        submission: &Submission,
+    ) -> Result<Rendered, EngineError> {
+        let request = &submission.parts.request;
+        let mut values = Vec::with_capacity(request.values.len());
+        for (position, bytes) in request.values.iter().enumerate() {
+            let text = yaml::text(bytes)
+                .map_err(|e| EngineError::Input(format!("values file {}: {e}", position + 1)))?;
+            values.push(text.to_owned());
+        }
+        let helm = match &self.options.helm {
+            Some(helm) => helm.clone(),
+            None => Helm::find().map_err(render_error)?,
+        };
+        let render = RenderRequest {
+            release: chart.name().to_owned(),
+            namespace: "default".to_owned(),
+            values,
+            kube_version: request.target.kube_version.clone(),
+            ..RenderRequest::default()
+        };
+        helm.render(chart, &render).await.map_err(render_error)
+    }
 }
 
 /// Says which image cannot be had, who needs it, and what to do.
@@ -222,25 +250,6 @@ async fn load_chart(store: &Store, archive: &Descriptor) -> Result<Chart, Engine
         .await
         .map_err(|e| EngineError::Input(format!("the chart cannot be read: {e}")))?;
     chart.map_err(|e| EngineError::Input(e.to_string()))
-}
-
-async fn render(chart: &Chart, submission: &Submission) -> Result<Rendered, EngineError> {
-    let request = &submission.parts.request;
-    let mut values = Vec::with_capacity(request.values.len());
-    for (position, bytes) in request.values.iter().enumerate() {
-        let text = yaml::text(bytes)
-            .map_err(|e| EngineError::Input(format!("values file {}: {e}", position + 1)))?;
-        values.push(text.to_owned());
-    }
-    let helm = Helm::find().map_err(render_error)?;
-    let render = RenderRequest {
-        release: chart.name().to_owned(),
-        namespace: "default".to_owned(),
-        values,
-        kube_version: request.target.kube_version.clone(),
-        ..RenderRequest::default()
-    };
-    helm.render(chart, &render).await.map_err(render_error)
 }
 
 fn render_error(error: RenderError) -> EngineError {

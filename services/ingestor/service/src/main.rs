@@ -18,6 +18,7 @@ async fn serve() -> Result<(), StartError> {
     let telemetry = config.start_telemetry()?;
     let engine = Engine::new(EngineOptions {
         access: config.registries.clone(),
+        helm: Some(config.renderer()?),
         ..EngineOptions::default()
     });
     let mut shell = Shell::start(config).await?;

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use quench_chart::render::Helm;
 use quench_minimizer_engine::Engine;
 use quench_model::Level;
 use quench_runtime::{Config, Shell, StartError};
@@ -14,7 +13,7 @@ fn main() -> ExitCode {
 async fn serve() -> Result<(), StartError> {
     let config = Config::load("minimizer")?;
     let telemetry = config.start_telemetry()?;
-    let engine = Engine::new(helm(&config)?);
+    let engine = Engine::new(config.renderer()?);
     let done = Shell::start(config)
         .await?
         .run_packages(Level::Minimized, move |package, context| {
@@ -24,12 +23,4 @@ async fn serve() -> Result<(), StartError> {
         .await;
     telemetry.shutdown().await;
     done
-}
-
-/// The helm program configured, or the one `quench` itself would find.
-fn helm(config: &Config) -> Result<Helm, StartError> {
-    match &config.helm {
-        Some(program) => Ok(Helm::at(program)),
-        None => Helm::find().map_err(|error| StartError::Tool(error.to_string())),
-    }
 }
