@@ -11,7 +11,13 @@ report="${demo}/report.html"
 # A package has the name of its chart.
 name=demo-web
 
-say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+say() {
+    if [[ -t 1 && -z "${NO_COLOR:-}" ]]; then
+        printf '\n\033[1m%s\033[0m\n' "$*"
+    else
+        printf '\n%s\n' "$*"
+    fi
+}
 
 say "1/4 building quench"
 "${CARGO:-cargo}" build --release --locked --package quench-cli
