@@ -125,7 +125,8 @@ def start_nats(state, tools):
         f"""listen: "127.0.0.1:{number}"
 server_name: quench
 max_payload: 1MB
-jetstream {{ store_dir: {quoted(state / "nats")} }}
+# Streams reserve what they may hold at most; without this a server grants three quarters of the free disk.
+jetstream {{ store_dir: {quoted(state / "nats")}, max_file_store: 64GB }}
 tls {{
   cert_file: {quoted(state / "tls/nats.pem")}
   key_file: {quoted(state / "tls/nats.key")}

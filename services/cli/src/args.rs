@@ -218,11 +218,20 @@ pub enum AdvisoriesVerb {
     #[command(after_help = "\
 Examples:
   quench advisories apply ./osv
-  quench advisories apply ./all.zip --json")]
+  quench advisories apply ./all.zip --json
+  quench advisories apply ./osv --rescheduler https://127.0.0.1:7406
+
+With --rescheduler the epoch goes to a fleet: through its ingestor (--endpoint) into the content
+store, then into force; finding events tell what changes.")]
     Apply {
         /// OSV record, folder of records, or zip
         #[arg(required = true, value_name = "DIR|FILE")]
         sources: Vec<PathBuf>,
+        /// gRPC address of a fleet's rescheduler
+        #[arg(long, value_name = "URL", help_heading = "Fleet")]
+        rescheduler: Option<String>,
+        #[command(flatten)]
+        fleet: FleetArgs,
     },
     /// Show which advisories are in force and what they cover
     Show,

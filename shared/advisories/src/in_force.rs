@@ -52,6 +52,18 @@ pub async fn in_force(store: &Store) -> Result<Option<Arc<Epoch>>, InForceError>
 /// # Errors
 /// When it cannot be written.
 pub async fn put_in_force(store: &Store, epoch: Arc<Epoch>) -> Result<Descriptor, InForceError> {
+    let descriptor = store_epoch(store, epoch).await?;
+    if let Some(name) = name() {
+        store.tag(&name, &descriptor).await?;
+    }
+    Ok(descriptor)
+}
+
+/// Stores an epoch as an artefact, without putting it in force.
+///
+/// # Errors
+/// When it cannot be written.
+pub async fn store_epoch(store: &Store, epoch: Arc<Epoch>) -> Result<Descriptor, InForceError> {
     let mut writer = store.writer()?;
     let staging = folder(store);
     let file = tempfile::Builder::new()
@@ -64,11 +76,7 @@ pub async fn put_in_force(store: &Store, epoch: Arc<Epoch>) -> Result<Descriptor
     std::io::copy(&mut exported, &mut writer).map_err(Error::io(file.path()))?;
     let layer = store.commit(writer, media_type::EPOCH).await?;
     let manifest = Manifest::artefact(media_type::EPOCH, vec![layer]);
-    let descriptor = store.put_manifest(&manifest).await?;
-    if let Some(name) = name() {
-        store.tag(&name, &descriptor).await?;
-    }
-    Ok(descriptor)
+    Ok(store.put_manifest(&manifest).await?)
 }
 
 /// Where a store keeps the databases of epochs.

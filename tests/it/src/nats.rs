@@ -79,7 +79,7 @@ fn launch(binary: &Path, folder: &Path, extra: &str, port: i32) -> Result<(Proce
     )?;
     writeln!(
         configuration,
-        "jetstream {{ store_dir: {:?} }}",
+        "jetstream {{ store_dir: {:?}, max_file_store: 64GB }}",
         folder.join("store").display().to_string()
     )?;
     configuration.push_str(extra);

@@ -4,21 +4,31 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
-use quench_advisories::in_force::{import, in_force, put_in_force};
+use quench_advisories::in_force::{import, in_force, put_in_force, store_epoch};
 use quench_advisories::{Epoch, ImportReport};
 use quench_content::Store;
+use quench_proto::v1::ApplyEpochRequest;
+use quench_proto::v1::ingest_service_client::IngestServiceClient;
+use quench_proto::v1::rescheduler_service_client::ReschedulerServiceClient;
 use quench_rescheduler_engine::{FindingChange, Rescheduler};
 use serde_json::json;
 
-use crate::args::AdvisoriesVerb;
+use crate::args::{AdvisoriesVerb, FleetArgs};
+use crate::commands::submit;
 use crate::exit::Exit;
+use crate::fleet;
 use crate::session::Session;
 use crate::style;
 
 /// Imports advisories, or shows those in force.
 pub async fn run(session: &Session, verb: &AdvisoriesVerb) -> Result<Exit> {
     match verb {
-        AdvisoriesVerb::Apply { sources } => apply(session, sources).await,
+        AdvisoriesVerb::Apply {
+            sources,
+            rescheduler: Some(rescheduler),
+            fleet,
+        } => apply_to_fleet(session, sources, rescheduler, fleet).await,
+        AdvisoriesVerb::Apply { sources, .. } => apply(session, sources).await,
         AdvisoriesVerb::Show => show(session).await,
     }
 }
@@ -67,6 +77,59 @@ async fn apply(session: &Session, sources: &[PathBuf]) -> Result<Exit> {
         style::count(report.records, "record", "records")
     );
     print_changes(&changes);
+    Ok(Exit::Done)
+}
+
+/// Sends an epoch to a fleet and puts it in force there.
+async fn apply_to_fleet(
+    session: &Session,
+    sources: &[PathBuf],
+    rescheduler: &str,
+    fleet: &FleetArgs,
+) -> Result<Exit> {
+    let store = session.open_store()?;
+    let context = session.context(&store);
+    let (epoch, report) = import(&store, sources).await?;
+    warn(session, &report);
+    let manifest = store_epoch(&store, Arc::clone(&epoch)).await?;
+    let mut ingestor = IngestServiceClient::new(fleet::connect(fleet).await?);
+    submit::send(&store, &manifest, &mut ingestor, &context).await?;
+    let address = FleetArgs {
+        endpoint: rescheduler.to_owned(),
+        ..fleet.clone()
+    };
+    let run = ReschedulerServiceClient::new(fleet::connect(&address).await?)
+        .apply_epoch(ApplyEpochRequest {
+            epoch_digest: manifest.digest.to_string(),
+        })
+        .await
+        .map_err(|status| fleet::refused(&status))?
+        .into_inner()
+        .run
+        .unwrap_or_default();
+    if session.json {
+        session.print_json(&json!({
+            "epoch": run.epoch_digest,
+            "previous": run.previous_epoch_digest,
+            "import": report,
+            "packages": run.packages,
+            "opened": run.opened,
+            "updated": run.updated,
+            "resolved": run.resolved,
+            "reopened": run.reopened,
+        }))?;
+    } else {
+        anstream::println!(
+            "{} {} is in force: {} opened, {} updated, {} resolved, {} reopened in {} packages",
+            style::paint(style::BOLD, "epoch"),
+            epoch.digest().short(),
+            run.opened,
+            run.updated,
+            run.resolved,
+            run.reopened,
+            run.packages
+        );
+    }
     Ok(Exit::Done)
 }
 

@@ -75,14 +75,14 @@ pub async fn run(session: &Session, args: &SubmitArgs) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Sends every blob the fleet lacks; gives their number.
-async fn send(
+/// Sends whatever the fleet lacks of what a manifest names, the manifest last; gives the number of blobs sent.
+pub async fn send(
     store: &Store,
-    submission: &Descriptor,
+    manifest: &Descriptor,
     client: &mut IngestServiceClient<Channel>,
     context: &Context,
 ) -> Result<usize> {
-    let blobs = closure(store, submission).await?;
+    let blobs = closure(store, manifest).await?;
     let mut missing = Vec::new();
     for batch in blobs.chunks(BATCH) {
         let request = HasBlobsRequest {
