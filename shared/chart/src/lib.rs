@@ -33,6 +33,7 @@ pub mod chart;
 pub mod compare;
 pub mod render;
 pub mod rewrite;
+pub mod values_documentation;
 pub mod workload;
 pub mod yaml;
 

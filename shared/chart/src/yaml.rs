@@ -9,6 +9,7 @@
 //! refuses it, and does not take U+0085, U+2028 and U+2029 for line breaks.
 
 mod compose;
+mod outline;
 mod repair;
 mod resolve;
 mod split;
@@ -16,6 +17,7 @@ mod write;
 
 use serde_json::{Map, Value};
 
+pub use outline::{Entry, outline};
 pub use split::documents;
 pub use write::to_string;
 

@@ -15,8 +15,29 @@ pub(super) fn repair(text: &str, error: &ScanError) -> Option<String> {
             tabs_to_space(text, error.marker().index())
         }
         "invalid indentation in quoted scalar" => indent_quoted(text, error.marker().index()),
+        "invalid indentation" => indent_closing(text, error.marker().line()),
         _ => None,
     }
+}
+
+/// Spaces a closing bracket is moved in by: deeper than any block it can stand in.
+const CLOSING_INDENT: usize = 64;
+
+/// A flow collection whose closing bracket stands no deeper than its key: indentation there means nothing, so it gets some.
+fn indent_closing(text: &str, line: usize) -> Option<String> {
+    let mut repaired = String::with_capacity(text.len() + CLOSING_INDENT);
+    let mut moved = false;
+    for (index, part) in text.split_inclusive('\n').enumerate() {
+        if index + 1 == line
+            && part.trim_start().starts_with([']', '}'])
+            && !part.starts_with(&" ".repeat(CLOSING_INDENT))
+        {
+            repaired.extend(std::iter::repeat_n(' ', CLOSING_INDENT));
+            moved = true;
+        }
+        repaired.push_str(part);
+    }
+    moved.then_some(repaired)
 }
 
 fn byte_of(text: &str, index: usize) -> Option<usize> {

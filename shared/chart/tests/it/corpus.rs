@@ -101,6 +101,32 @@ pub fn corpus_chart(name: &str) -> Option<Chart> {
     Some(load(path, &corpus, &mut Vec::new()).unwrap_or_else(|error| panic!("{name}: {error}")))
 }
 
+/// Every chart of the corpus (those `QUENCH_CHARTS_ONLY` names, if it names some) that can be loaded, with its name and
+/// folder; says so where there is no corpus.
+pub fn every_corpus_chart() -> Vec<(String, PathBuf, Chart)> {
+    let Some(folder) = std::env::var_os("QUENCH_CHARTS") else {
+        eprintln!("SKIPPED: QUENCH_CHARTS names no folder of charts");
+        return Vec::new();
+    };
+    let only = std::env::var("QUENCH_CHARTS_ONLY").ok();
+    let mut corpus = BTreeMap::new();
+    find(Path::new(&folder), 0, &mut corpus);
+    corpus
+        .iter()
+        .filter(|(name, _)| {
+            only.as_ref()
+                .is_none_or(|only| only.split(',').any(|wanted| wanted == *name))
+        })
+        .filter_map(|(name, path)| match load(path, &corpus, &mut Vec::new()) {
+            Ok(chart) => Some((name.clone(), path.clone(), chart)),
+            Err(error) => {
+                eprintln!("SKIPPED {name}: {error}");
+                None
+            }
+        })
+        .collect()
+}
+
 /// Values tried for each chart beside its defaults.
 const MAX_VALUES: usize = 8;
 

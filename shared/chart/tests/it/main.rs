@@ -18,4 +18,5 @@ mod folder;
 mod pitfalls;
 mod programs;
 mod rendering;
+mod values;
 mod yaml;

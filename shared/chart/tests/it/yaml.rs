@@ -69,6 +69,8 @@ const TEXTS: &[&str] = &[
     "a: %x",
     "a: `x`",
     "key: [a,b\n]\n",
+    "k:\n  a: [\n    1\n  ]\n  b: {\n    c: 1\n  }\nd: 2",
+    "k:\n  a: 1\n ]\nd: 2",
     "a: 'it''s'\n...\nb: 1",
     "a: b: c",
     "a: x\n b: 1",
