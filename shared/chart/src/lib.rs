@@ -4,6 +4,7 @@
 //! Start with [`Chart`]: a chart in memory, all of its subcharts unpacked, always valid. [`render::Helm`]
 //! turns one into [`render::Rendered`] documents, [`workload`] finds the pod specs and images in them,
 //! [`rewrite::rewrite`] makes a chart that passes whatever it renders through a template library, and
+//! [`value_space`] lists the values that make it render something else, and
 //! [`compare`] tells whether two renders mean the same.
 //!
 //! [`yaml`] reads YAML exactly as Helm and Kubernetes do (YAML 1.1, resolved as go-yaml v2 resolves it), which
@@ -33,6 +34,8 @@ pub mod chart;
 pub mod compare;
 pub mod render;
 pub mod rewrite;
+mod template;
+pub mod value_space;
 pub mod values_documentation;
 pub mod workload;
 pub mod yaml;

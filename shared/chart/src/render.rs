@@ -106,6 +106,19 @@ pub struct Document {
 }
 
 impl Rendered {
+    /// Takes apart what helm printed for chart `name`.
+    ///
+    /// # Errors
+    /// [`RenderError::Output`] where it is not YAML.
+    pub fn parse(text: String, name: &str) -> Result<Self, RenderError> {
+        output::parse(text, name)
+    }
+
+    /// The documents in what helm printed, with the template each comes from, in the order printed; not parsed.
+    pub fn split(text: &str) -> Vec<(&str, &str)> {
+        output::split(text)
+    }
+
     /// The objects of all documents, members of `List` objects one by one.
     pub fn objects(&self) -> impl Iterator<Item = &Value> {
         self.documents
@@ -261,6 +274,22 @@ impl Helm {
             source,
         })?;
         self.render_in(&scratch, &chart, &name, request).await
+    }
+
+    /// What helm prints for a chart that lies in a folder or archive, as it is; `name` stands for the chart in errors.
+    /// [`Rendered::parse`] takes it apart.
+    ///
+    /// # Errors
+    /// As [`Helm::render`].
+    pub async fn template(
+        &self,
+        chart: &Path,
+        name: &str,
+        request: &Request,
+    ) -> Result<String, RenderError> {
+        let scratch = process::Scratch::new()?;
+        let arguments = process::arguments(&scratch, chart, request)?;
+        process::run(self, &scratch, &arguments, name).await
     }
 
     async fn render_in(

@@ -11,25 +11,14 @@ const SOURCE: &str = "# Source: ";
 /// under `crds/` may hold further separators, and what follows those belongs to the same source.
 pub(super) fn parse(text: String, chart: &str) -> Result<Rendered, RenderError> {
     let mut documents = Vec::new();
-    let mut source = String::new();
-    for part in yaml::documents(&text) {
-        let mut body = part;
-        if let Some((first, rest)) = part.split_once('\n').or(Some((part, "")))
-            && let Some(named) = first.strip_prefix(SOURCE)
-        {
-            named.trim_end().clone_into(&mut source);
-            body = rest;
-        }
-        if body.trim().is_empty() {
-            continue;
-        }
+    for (source, body) in split(&text) {
         let object = yaml::parse(body).map_err(|error| RenderError::Output {
             chart: chart.to_owned(),
-            template: source.clone(),
+            template: source.to_owned(),
             source: error,
         })?;
         documents.push(Document {
-            source: source.clone(),
+            source: source.to_owned(),
             text: body.to_owned(),
             object: match object {
                 Value::Null => None,
@@ -38,6 +27,25 @@ pub(super) fn parse(text: String, chart: &str) -> Result<Rendered, RenderError> 
         });
     }
     Ok(Rendered { text, documents })
+}
+
+/// Source and text of each document that is not empty.
+pub(super) fn split(text: &str) -> Vec<(&str, &str)> {
+    let mut found = Vec::new();
+    let mut source = "";
+    for part in yaml::documents(text) {
+        let mut body = part;
+        if let Some((first, rest)) = part.split_once('\n').or(Some((part, "")))
+            && let Some(named) = first.strip_prefix(SOURCE)
+        {
+            source = named.trim_end();
+            body = rest;
+        }
+        if !body.trim().is_empty() {
+            found.push((source, body));
+        }
+    }
+    found
 }
 
 #[cfg(test)]

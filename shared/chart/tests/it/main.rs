@@ -18,5 +18,6 @@ mod folder;
 mod pitfalls;
 mod programs;
 mod rendering;
+mod value_space;
 mod values;
 mod yaml;
