@@ -1,6 +1,10 @@
 //! The command line: verbs, their options, their help.
 
+mod rules;
+
 use std::path::PathBuf;
+
+pub use rules::{ExplainArgs, RulesArgs, RulesFormat, WaiveArgs};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -148,11 +152,14 @@ Examples:
         subject: String,
     },
     /// List the hardening rules, or explain one
-    #[command(after_help = "Examples:\n  quench rules\n  quench rules run-as-non-root")]
-    Rules {
-        /// Rule to explain
-        rule: Option<String>,
-    },
+    #[command(after_help = rules::RULES_EXAMPLES)]
+    Rules(RulesArgs),
+    /// Tell what hardening set on an object or container, by which rule and evidence, and what it left
+    #[command(after_help = rules::EXPLAIN_EXAMPLES)]
+    Explain(Box<ExplainArgs>),
+    /// Accept a deviation from a rule, with a reason, in a policy file
+    #[command(after_help = rules::WAIVE_EXAMPLES)]
+    Waive(WaiveArgs),
     /// Work with advisories
     #[command(subcommand)]
     Advisories(AdvisoriesVerb),

@@ -40,17 +40,25 @@ pub fn pack_options(args: &SourceArgs) -> Result<PackOptions> {
 /// # Errors
 /// When the file cannot be read or understood, or a waiver has no reason or has expired.
 pub fn policy(args: &SourceArgs) -> Result<Policy> {
-    let mut policy: Policy = match &args.policy {
-        Some(path) => document(path, "policy")?,
-        None => Policy::default(),
-    };
+    let mut policy = policy_file(args.policy.as_deref())?;
     if args.no_gate {
         policy.gate.enforce = false;
     }
-    policy.check(today()).map_err(|error| {
-        let file = args.policy.as_ref().map(|p| p.display().to_string());
-        Failure::usage(format!("{}: {error}", file.unwrap_or_default()))
-    })?;
+    Ok(policy)
+}
+
+/// The policy of a file, every waiver of it checked against today; without a file one that demands nothing.
+///
+/// # Errors
+/// When the file cannot be read or understood, or a waiver has no reason or has expired.
+pub fn policy_file(path: Option<&Path>) -> Result<Policy> {
+    let Some(path) = path else {
+        return Ok(Policy::default());
+    };
+    let policy: Policy = document(path, "policy")?;
+    policy
+        .check(today())
+        .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
     Ok(policy)
 }
 
@@ -96,7 +104,11 @@ fn document<T: DeserializeOwned>(path: &Path, sort: &str) -> Result<T> {
     serde_json::from_value(value).map_err(|e| refuse(e.to_string()))
 }
 
-fn read(path: &Path, sort: &str) -> Result<Vec<u8>> {
+/// The bytes of a file of settings.
+///
+/// # Errors
+/// When it cannot be read or is too large.
+pub fn read(path: &Path, sort: &str) -> Result<Vec<u8>> {
     let size = std::fs::metadata(path)
         .map_err(|e| Failure::usage(format!("cannot read {sort} file {}: {e}", path.display())))?
         .len();

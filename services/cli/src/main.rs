@@ -5,11 +5,15 @@
 
 mod args;
 mod commands;
+mod examined;
 mod exit;
+mod files;
 mod fleet;
 mod html;
 mod inputs;
 mod layout;
+mod nearest;
+mod policy_file;
 mod progress;
 mod session;
 mod style;
@@ -79,7 +83,9 @@ async fn run(session: &Session, verb: Verb) -> Result<Exit> {
             output,
         } => commands::image::run(session, &package, &image, &output).await,
         Verb::Verify { subject } => commands::verify::run(session, &subject).await,
-        Verb::Rules { rule } => commands::rules::run(session, rule.as_deref()),
+        Verb::Rules(args) => commands::rules::run(session, &args),
+        Verb::Explain(args) => commands::explain::run(session, &args).await,
+        Verb::Waive(args) => commands::waive::run(session, &args),
         Verb::Advisories(verb) => commands::advisories::run(session, &verb).await,
         Verb::Submit(args) => commands::submit::run(session, &args).await,
         Verb::Status {

@@ -7,6 +7,8 @@ mod place;
 mod steps;
 mod view;
 
+use std::collections::BTreeMap;
+
 use quench_model::{Evidence as Fact, Level, Waiver};
 use serde_json::Value;
 
@@ -89,6 +91,8 @@ pub enum Outcome {
 pub struct Change {
     /// The field, as a dotted path.
     pub field: String,
+    /// The field, as a dotted path from the object; items of lists by their name.
+    pub path: String,
     /// What it was.
     pub before: Option<Value>,
     /// What it is now.
@@ -118,6 +122,27 @@ pub fn broken(object: &Value, surroundings: Surroundings<'_>) -> Vec<Verdict> {
         verdicts.append(&mut pass.verdicts);
     });
     verdicts
+}
+
+/// How many places of an object each rule in force is about, whether it is met there or not.
+pub fn looked_at(object: &Value, surroundings: Surroundings<'_>) -> BTreeMap<&'static str, usize> {
+    let mut counts = BTreeMap::new();
+    each(&mut object.clone(), 0, &mut |object| {
+        let pass = Pass::new(surroundings, object);
+        for place in Place::all(object, surroundings.evidence) {
+            let view = View::new(object, &place, surroundings);
+            for rule in rules().filter(|rule| pass.is_in_force(rule)) {
+                let checks = rule.checks.iter();
+                // Checks of one rule that look at the same place are one look.
+                let is_about =
+                    |check: &Check| pass.fits(&place, check) && view.holds(&check.applies);
+                if checks.into_iter().any(is_about) {
+                    *counts.entry(rule.id).or_default() += 1;
+                }
+            }
+        }
+    });
+    counts
 }
 
 fn each(object: &mut Value, depth: usize, work: &mut dyn FnMut(&mut Value)) {
@@ -170,25 +195,31 @@ impl<'a> Pass<'a> {
         let places = Place::all(object, self.surroundings.evidence);
         for place in places {
             for rule in rules() {
-                if rule.level > self.surroundings.level
-                    || self.surroundings.settings.off.contains(rule.id)
-                {
+                if !self.is_in_force(rule) {
                     continue;
                 }
                 for check in rule.checks {
-                    let fits = match check.scope {
-                        Scope::Object => place.is_object(),
-                        Scope::Pod => place.is_pod(),
-                        Scope::Container => place.container.is_some(),
-                        Scope::RegularContainer => place.is_regular_container(),
-                    };
-                    let kind = check.kinds.is_empty() || check.kinds.contains(&self.kind.as_str());
-                    if fits && kind {
+                    if self.fits(&place, check) {
                         self.check(object, &place, rule, check);
                     }
                 }
             }
         }
+    }
+
+    fn is_in_force(&self, rule: &Rule) -> bool {
+        rule.level <= self.surroundings.level && !self.surroundings.settings.off.contains(rule.id)
+    }
+
+    /// Whether a check looks at places of that sort.
+    fn fits(&self, place: &Place, check: &Check) -> bool {
+        let scope = match check.scope {
+            Scope::Object => place.is_object(),
+            Scope::Pod => place.is_pod(),
+            Scope::Container => place.container.is_some(),
+            Scope::RegularContainer => place.is_regular_container(),
+        };
+        scope && (check.kinds.is_empty() || check.kinds.contains(&self.kind.as_str()))
     }
 
     fn check(&mut self, object: &mut Value, place: &Place, rule: &'static Rule, check: &Check) {

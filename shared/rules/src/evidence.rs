@@ -141,6 +141,27 @@ impl Evidence {
     }
 }
 
+impl Evidence {
+    /// Reads what [`Evidence::to_json`] wrote; nothing when it is of another form.
+    pub(crate) fn from_json(value: &Value) -> Option<Self> {
+        let entry = |number: &Value| value.get("entries")?.get(number.as_str()?);
+        let table = |name: &str| value.get(name)?.as_object();
+        let mut evidence = Self {
+            any: value.get("any").filter(|any| !any.is_null()).cloned(),
+            ..Self::default()
+        };
+        for (spelling, number) in table("images")? {
+            let facts = entry(number)?.clone();
+            evidence.images.insert(spelling.clone(), facts);
+        }
+        for (spelling, number) in table("pins")? {
+            let pin = serde_json::from_value(entry(number)?.clone()).ok()?;
+            evidence.pins.insert(spelling.clone(), pin);
+        }
+        Some(evidence)
+    }
+}
+
 fn pin(reference: &ImageReference, digest: &Digest) -> Pin {
     Pin {
         registry: reference.registry().to_owned(),

@@ -4,12 +4,17 @@
 //! the chart as templates, renders it again, and compares. Where the two differ the chart is refused: what cannot
 //! be shown to be right is not shipped. [`verify`] compares at other values. [`evidence_of`] reads what is known of a package's images.
 
+pub mod controls;
 mod findings;
 mod guide;
 mod images;
+pub mod overview;
+mod recover;
 pub mod report;
 mod tree;
+pub mod upgrade;
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use quench_chart::chart::{Chart, ChartError};
@@ -22,11 +27,13 @@ use quench_package::EngineError;
 use serde_json::{Map, Value};
 
 use crate::evaluate::{self, Surroundings, Verdict};
-use crate::pod_security::{self, Standard, Version};
+use crate::pod_security::{self, Standard, Version, Violation};
 use crate::template::definitions;
 use crate::{Evidence, Release, Settings, Siblings};
 
 pub use images::evidence_of;
+use overview::Overview;
+pub use recover::{Recovered, recover};
 use report::{Numbers, PodVerdict, Report};
 use tree::Tree;
 
@@ -126,8 +133,7 @@ pub async fn harden_chart(
         )));
     }
 
-    let mut report = expected.report(&plain, level, demands, &after);
-    findings::tell(&mut report, &expected.verdicts);
+    let report = expected.report(&plain, level, demands, &after);
     hardened.insert(GUIDE, guide::write(&report))?;
     // Assembled anew, so that no line of `.helmignore` hides what was added.
     let chart = Chart::from_files(hardened.files().clone())?;
@@ -152,6 +158,37 @@ pub async fn verify(
     let expected = Expected::new(helm, &plain(hardened)?, level, demands).await?;
     let after = helm.render(hardened, &expected.request).await?;
     Ok(expected.compare(&after))
+}
+
+/// Tells what the rules make of a chart at the values given, and changes nothing. Of a chart that hardens itself it
+/// tells what that does; `level` and `demands` should be those it was hardened with then, see [`recover`].
+///
+/// # Errors
+/// The chart does not render.
+pub async fn examine(
+    helm: &Helm,
+    chart: &Chart,
+    level: Level,
+    demands: Demands<'_>,
+) -> Result<(Report, Vec<Finding>), HardenError> {
+    let plain = plain(chart)?;
+    let expected = Expected::new(helm, &plain, level, demands).await?;
+    let after = if quench_chart::rewrite::is_rewritten(chart) {
+        helm.render(chart, &expected.request).await?
+    } else {
+        expected.rendered.clone()
+    };
+    let mut report = expected.report(&plain, level, demands, &after);
+    let comparison = expected.compare(&after);
+    if !comparison.is_same() {
+        report.notes.push(format!(
+            "The chart was hardened by other rules, or changed since: what it renders differs from what is told here: {comparison}"
+        ));
+    }
+    Ok((
+        report,
+        findings::findings(demands.package, &expected.verdicts),
+    ))
 }
 
 /// What the rules make of what a chart renders to.
@@ -213,7 +250,7 @@ impl Expected {
         after: &Rendered,
     ) -> Report {
         let surroundings = surroundings(level, demands, &self.settings);
-        Report {
+        let mut report = Report {
             chart: chart.name().to_owned(),
             version: chart.version().to_owned(),
             level,
@@ -224,8 +261,64 @@ impl Expected {
             waived: Vec::new(),
             pods: pods(&self.before, after),
             notes: notes(chart, &self.before, demands.evidence),
-        }
+            rules: findings::tallies(
+                &self.verdicts,
+                &self.looked_at(surroundings),
+                level,
+                &self.settings.off,
+            ),
+            controls: Vec::new(),
+            overview: Overview::of(after),
+        };
+        findings::tell(&mut report, &self.verdicts);
+        report.controls = controls::judge(&controls::Facts {
+            level,
+            tallies: &report.rules,
+            remaining: &report.remaining,
+            waived: &report.waived,
+            before: &violations(&self.before),
+            after: &violations(after),
+        });
+        report
     }
+
+    fn looked_at(&self, surroundings: Surroundings<'_>) -> BTreeMap<&'static str, usize> {
+        let mut counts = BTreeMap::new();
+        for document in &self.before.documents {
+            if let Some(object) = &document.object {
+                let around = self.tree.around(document, surroundings);
+                for (rule, count) in evaluate::looked_at(object, around) {
+                    *counts.entry(rule).or_default() += count;
+                }
+            }
+        }
+        counts
+    }
+}
+
+/// What each pod breaks of the Pod Security Standards: of "restricted", and of what that has stricter controls for.
+fn violations(rendered: &Rendered) -> Vec<(String, Vec<Violation>)> {
+    pods_of(rendered)
+        .map(|(object, metadata, spec)| {
+            let mut found: Vec<Violation> = Vec::new();
+            for standard in [Standard::Baseline, Standard::Restricted] {
+                let more =
+                    pod_security::evaluate(standard, Version::LATEST, metadata.as_ref(), &spec);
+                for violation in more {
+                    if !found.contains(&violation) {
+                        found.push(violation);
+                    }
+                }
+            }
+            (object, found)
+        })
+        .collect()
+}
+
+/// Characters that make text read other than it is: marks and overrides of direction, and marks without width (Unicode
+/// Technical Report 36).
+pub fn is_deceptive(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// Surroundings that are the same wherever a document comes from; [`Tree::around`] adds the rest.

@@ -113,6 +113,24 @@ impl Settings {
         })
     }
 
+    /// Reads what [`Settings::to_json`] wrote.
+    pub(crate) fn from_json(value: &Value) -> Self {
+        let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+        let waivers = value.get("waivers").cloned().unwrap_or_default();
+        Self {
+            disabled: false,
+            registry: text("registry"),
+            platform: text("platform"),
+            off: value
+                .get("off")
+                .and_then(Value::as_object)
+                .into_iter()
+                .flat_map(|off| off.keys().cloned())
+                .collect(),
+            waivers: serde_json::from_value(waivers).unwrap_or_default(),
+        }
+    }
+
     pub(crate) fn waiver(
         &self,
         rule: &str,

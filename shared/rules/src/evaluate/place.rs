@@ -79,6 +79,33 @@ impl Place {
         matches!(self.container, Some(("containers", _)))
     }
 
+    /// A field below a root, as a path from the object: containers by name.
+    pub(super) fn field(&self, object: &Value, root: Root, keys: &str) -> String {
+        let mut parts: Vec<String> = Vec::new();
+        if root != Root::Object {
+            parts.extend(
+                self.template
+                    .into_iter()
+                    .flatten()
+                    .map(|key| (*key).to_owned()),
+            );
+        }
+        if matches!(root, Root::Pod | Root::Container) {
+            parts.push("spec".to_owned());
+        }
+        if let (Root::Container, Some((list, index))) = (root, self.container) {
+            let name = self
+                .get(object, root)
+                .and_then(|container| container.get("name"))
+                .and_then(Value::as_str)
+                .map_or_else(|| index.to_string(), str::to_owned);
+            parts.push(format!("{list}[{name}]"));
+        }
+        parts.push(keys.to_owned());
+        parts.retain(|part| !part.is_empty());
+        parts.join(".")
+    }
+
     /// What a root that is part of the object leads to.
     pub(super) fn get<'v>(&self, object: &'v Value, root: Root) -> Option<&'v Value> {
         let template = || {

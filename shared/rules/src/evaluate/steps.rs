@@ -81,10 +81,12 @@ fn parent<'o>(
 }
 
 fn put(object: &mut Value, place: &Place, path: &Path, value: Value, changes: &mut Vec<Change>) {
+    let full = place.field(object, path.root, &path.dotted());
     if let Some((map, key)) = parent(object, place, path) {
         let before = map.insert(key.to_owned(), value.clone());
         changes.push(Change {
             field: path.dotted(),
+            path: full,
             before: before.filter(|value| !value.is_null()),
             after: Some(value),
         });
@@ -95,6 +97,7 @@ fn remove(object: &mut Value, place: &Place, path: &Path, changes: &mut Vec<Chan
     let Some((last, way)) = path.keys.split_last() else {
         return;
     };
+    let full = place.field(object, path.root, &path.dotted());
     let map = place.get_mut(object, path.root).and_then(|root| {
         way.iter()
             .try_fold(root, |value, key| value.get_mut(key))?
@@ -103,6 +106,7 @@ fn remove(object: &mut Value, place: &Place, path: &Path, changes: &mut Vec<Chan
     if let Some(before) = map.and_then(|map| map.shift_remove(*last)) {
         changes.push(Change {
             field: path.dotted(),
+            path: full,
             before: Some(before),
             after: None,
         });
@@ -110,6 +114,7 @@ fn remove(object: &mut Value, place: &Place, path: &Path, changes: &mut Vec<Chan
 }
 
 fn append(object: &mut Value, place: &Place, path: &Path, text: &str, changes: &mut Vec<Change>) {
+    let full = place.field(object, path.root, &path.dotted());
     if let Some((map, key)) = parent(object, place, path) {
         let before = map.get(key).filter(|value| !value.is_null()).cloned();
         let mut list = before
@@ -124,6 +129,7 @@ fn append(object: &mut Value, place: &Place, path: &Path, text: &str, changes: &
         map.insert(key.to_owned(), after.clone());
         changes.push(Change {
             field: path.dotted(),
+            path: full,
             before,
             after: Some(after),
         });
@@ -164,8 +170,10 @@ fn mount(
             "volumes",
             json!({"name": volume, "emptyDir": {}}),
         );
+        let field = format!("volumeMounts[{path}]");
         changes.push(Change {
-            field: format!("volumeMounts[{path}]"),
+            path: place.field(object, Root::Container, &field),
+            field,
             before: None,
             after: Some(json!({"name": volume, "emptyDir": {}})),
         });

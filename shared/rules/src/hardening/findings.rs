@@ -1,17 +1,17 @@
 //! What rules found, as findings and as a report.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use quench_model::{
-    Cause, CauseKind, Evidence as Fact, Finding, FindingKind, FindingState, PackageName, Subject,
-    Suppression,
+    Cause, CauseKind, Evidence as Fact, Finding, FindingKind, FindingState, Level, PackageName,
+    Subject, Suppression,
 };
 use serde_json::Value;
 
 use crate::evaluate::{Outcome, Verdict};
-use crate::rule;
+use crate::{rule, rules};
 
-use super::report::{Change, Numbers, Remaining, Report, Waived};
+use super::report::{Change, Numbers, Remaining, Report, RuleTally, Waived};
 
 /// The findings of verdicts, one for each rule and place.
 pub(super) fn findings(package: &PackageName, verdicts: &[Verdict]) -> Vec<Finding> {
@@ -111,6 +111,7 @@ pub(super) fn tell(report: &mut Report, verdicts: &[Verdict]) {
                     object: object.clone(),
                     container: container.clone(),
                     field: change.field.clone(),
+                    path: change.path.clone(),
                     before: change.before.clone(),
                     after: change.after.clone(),
                     evidence: evidence.clone(),
@@ -137,6 +138,45 @@ pub(super) fn tell(report: &mut Report, verdicts: &[Verdict]) {
     report
         .remaining
         .sort_by(|a, b| (b.severity, &a.rule, &a.object).cmp(&(a.severity, &b.rule, &b.object)));
+}
+
+/// How each rule did: `looked_at` has the places each was about.
+pub(super) fn tallies(
+    verdicts: &[Verdict],
+    looked_at: &BTreeMap<&'static str, usize>,
+    level: Level,
+    off: &BTreeSet<String>,
+) -> Vec<RuleTally> {
+    // Two checks of a rule can look at one place. The worse outcome is the rule's.
+    let mut places: BTreeMap<(&str, String), u8> = BTreeMap::new();
+    for verdict in verdicts {
+        let badness = match verdict.outcome {
+            Outcome::Fixed { .. } => 0,
+            Outcome::Waived(_) => 1,
+            Outcome::Unfixed { .. } => 2,
+        };
+        let worst = places
+            .entry((verdict.rule, verdict.location()))
+            .or_default();
+        *worst = badness.max(*worst);
+    }
+    let count = |id: &str, badness: u8| {
+        places
+            .iter()
+            .filter(|((rule, _), worst)| *rule == id && **worst == badness)
+            .count()
+    };
+    rules()
+        .filter(|rule| rule.level <= level)
+        .map(|rule| RuleTally {
+            rule: rule.id.to_owned(),
+            off: off.contains(rule.id),
+            looked_at: looked_at.get(rule.id).copied().unwrap_or_default(),
+            fixed: count(rule.id, 0),
+            open: count(rule.id, 2),
+            waived: count(rule.id, 1),
+        })
+        .collect()
 }
 
 /// Counts places that break a rule; waived ones do not count.

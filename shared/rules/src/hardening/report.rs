@@ -6,6 +6,9 @@ use quench_model::{Evidence, Level, Severity};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::controls::ControlVerdict;
+use super::overview::Overview;
+
 /// The hardening report of a chart at the values given.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -30,6 +33,33 @@ pub struct Report {
     pub pods: Vec<PodVerdict>,
     /// What the reader must know besides, such as objects that are out of the chart's reach.
     pub notes: Vec<String>,
+    /// How each rule of the level did.
+    #[serde(default)]
+    pub rules: Vec<RuleTally>,
+    /// How the chart stands to the controls of benchmarks and standards.
+    #[serde(default)]
+    pub controls: Vec<ControlVerdict>,
+    /// What the hardened chart runs, and who may reach what.
+    #[serde(default)]
+    pub overview: Overview,
+}
+
+/// How a rule did over all places it looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RuleTally {
+    /// The rule.
+    pub rule: String,
+    /// Whether policy or values switch it off: it looked at nothing then.
+    pub off: bool,
+    /// Places it is about, broken or not.
+    pub looked_at: usize,
+    /// Places that were broken and were fixed.
+    pub fixed: usize,
+    /// Places that are broken still.
+    pub open: usize,
+    /// Places that are broken, and a waiver covers them.
+    pub waived: usize,
 }
 
 /// Counts over all rendered objects.
@@ -63,6 +93,9 @@ pub struct Change {
     pub container: Option<String>,
     /// The field, as a dotted path within the container, pod specification or object.
     pub field: String,
+    /// The field, as a dotted path from the object; items of lists by their name.
+    #[serde(default)]
+    pub path: String,
     /// What it was; none when it was not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Value>,

@@ -9,7 +9,7 @@ use quench_it::tools::{quench, workspace};
 use serde_json::Value;
 use tempfile::TempDir;
 
-const VERBS: [&str; 15] = [
+const VERBS: [&str; 17] = [
     "harden",
     "ls",
     "show",
@@ -20,6 +20,8 @@ const VERBS: [&str; 15] = [
     "image",
     "verify",
     "rules",
+    "explain",
+    "waive",
     "advisories",
     "submit",
     "status",

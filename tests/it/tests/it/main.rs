@@ -10,4 +10,5 @@ mod engines;
 mod fleet;
 mod outside_charts;
 mod pod_security;
+mod rule_verbs;
 mod servers;

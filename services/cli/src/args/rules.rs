@@ -1,0 +1,109 @@
+//! Verbs about rules.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+pub const RULES_EXAMPLES: &str = "\
+Examples:
+  quench rules
+  quench rules run-as-non-root
+  quench rules --format markdown > rules.md";
+
+/// `quench rules`.
+#[derive(Debug, Clone, Args)]
+pub struct RulesArgs {
+    /// Rule to explain
+    pub rule: Option<String>,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t = RulesFormat::Text)]
+    pub format: RulesFormat,
+}
+
+/// Form in which rules are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RulesFormat {
+    /// For a terminal
+    Text,
+    /// For a documentation site: the whole catalogue, or one rule
+    Markdown,
+}
+
+pub const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  quench explain demo deployment/web
+  quench explain demo deployment/web/nginx --json
+  quench explain ./hardened-chart sts/db -f production.yaml
+  quench explain ./chart deployment/web --image-facts facts.yaml
+
+A hardened chart carries what it was hardened with; of any other chart it is told what hardening
+would do.";
+
+/// `quench explain`.
+#[derive(Debug, Clone, Args)]
+pub struct ExplainArgs {
+    /// Package name, digest of a revision, or a chart: folder or .tgz file
+    pub package: String,
+    /// Object, or container of one; kinds may be written as kubectl takes them
+    #[arg(value_name = "KIND/NAME[/CONTAINER]")]
+    pub place: String,
+    /// Values file, for a chart; may be given several times, later ones win
+    #[arg(short = 'f', long = "values", value_name = "FILE")]
+    pub values: Vec<PathBuf>,
+    /// What the team demands, for a chart that is not hardened (YAML)
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// What the environment offers, for a chart that is not hardened (YAML)
+    #[arg(long, value_name = "FILE")]
+    pub target: Option<PathBuf>,
+    /// Facts about images, for a chart that is not hardened (YAML)
+    #[arg(long, value_name = "FILE")]
+    pub image_facts: Option<PathBuf>,
+}
+
+pub const WAIVE_EXAMPLES: &str = "\
+Examples:
+  quench waive read-only-root --kind Deployment --name 'web-*' --container app \\
+      --reason 'writes its cache beside the program' --expires 2027-01-31
+  quench waive CVE-2023-44487 --reason 'HTTP/2 is switched off' --policy team.yaml
+  quench waive --list
+  quench waive read-only-root --remove
+
+The waiver goes into the policy that `quench harden --policy FILE` takes; the chart refuses it
+after its last day. What is printed does the same from the values of a hardened chart.";
+
+/// `quench waive`.
+#[derive(Debug, Clone, Args)]
+pub struct WaiveArgs {
+    /// Rule to waive, or vulnerability (CVE, GHSA, …)
+    #[arg(required_unless_present = "list")]
+    pub rule: Option<String>,
+    /// Why the deviation is accepted
+    #[arg(
+        long,
+        value_name = "TEXT",
+        required_unless_present_any = ["list", "remove"]
+    )]
+    pub reason: Option<String>,
+    /// Last day on which it holds; without one it holds until it is removed
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub expires: Option<String>,
+    /// Only objects of this kind
+    #[arg(long)]
+    pub kind: Option<String>,
+    /// Only objects of this name; `*` stands for any characters. With --kind Image, images of this repository
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Only this container; `*` stands for any characters
+    #[arg(long)]
+    pub container: Option<String>,
+    /// Policy file to change; it is made when it is not there
+    #[arg(long, value_name = "FILE", default_value = "policy.yaml")]
+    pub policy: PathBuf,
+    /// List the waivers of the policy
+    #[arg(long, conflicts_with_all = ["rule", "reason", "expires", "remove"])]
+    pub list: bool,
+    /// Take the waiver out of the policy
+    #[arg(long, conflicts_with_all = ["reason", "expires"])]
+    pub remove: bool,
+}
