@@ -267,11 +267,14 @@ fn by_pods(control: &Control, facts: &Facts<'_>, verdict: &mut ControlVerdict) {
     verdict.looked_at = facts.after.len();
     verdict.places = after.keys().cloned().collect();
     let waived = |object: &String| {
-        facts.waived.iter().any(|waived| {
-            waived.object == *object && verdict.rules.iter().any(|rule| *rule == waived.rule)
-        }) && !facts.remaining.iter().any(|open| {
-            open.object == *object && verdict.rules.iter().any(|rule| *rule == open.rule)
-        })
+        facts
+            .waived
+            .iter()
+            .any(|waived| waived.object == *object && verdict.rules.contains(&waived.rule))
+            && !facts
+                .remaining
+                .iter()
+                .any(|open| open.object == *object && verdict.rules.contains(&open.rule))
     };
     verdict.status = if facts.after.is_empty() {
         Status::NotApplicable

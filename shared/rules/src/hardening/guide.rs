@@ -93,8 +93,11 @@ fn changes(out: &mut String, report: &Report) -> std::fmt::Result {
         return Ok(());
     }
     writeln!(out, "\n## What was changed\n")?;
-    let mut groups: BTreeMap<(usize, &str, &str, String), (Vec<String>, Vec<String>)> =
-        BTreeMap::new();
+    /// Position of the rule, its id, the field, what became of it.
+    type Key<'r> = (usize, &'r str, &'r str, String);
+    /// Places and evidence.
+    type Group = (Vec<String>, Vec<String>);
+    let mut groups: BTreeMap<Key<'_>, Group> = BTreeMap::new();
     for change in &report.changes {
         let what = format!(
             "{} → {}",
