@@ -16,7 +16,6 @@ use quench_model::Level;
     name = "quench",
     version,
     about,
-    propagate_version = true,
     subcommand_required = true,
     arg_required_else_help = true,
     after_help = "\
@@ -67,6 +66,10 @@ Examples:
   quench harden ./chart
   quench harden ./chart -f production.yaml --images-from oci:./images -o demo.quench.tar
   quench harden oci://registry.example.org/charts/demo --until configured
+  quench harden https://charts.example.org/stable/demo:^1.2
+  quench harden demo --repo https://charts.example.org/stable --version 1.2.3
+  kustomize build ./overlay | quench harden - --name demo
+  quench harden registry.example.org/team/app:1.0
   quench harden ./chart --chart-only --image-facts facts.yaml -o ./hardened-chart
 
 A facts file says what is known of images that are not fetched; \"*\" stands for any image:
@@ -247,8 +250,18 @@ store, then into force; finding events tell what changes.")]
 /// What is hardened and how: shared by `harden` and `submit`.
 #[derive(Debug, Clone, Args)]
 pub struct SourceArgs {
-    /// Chart: a folder, a .tgz file, or oci://…
+    /// What to take: a chart (folder, .tgz file, oci://…, https://host/path/NAME[:VERSION]), manifests (file, folder,
+    /// or - for standard input), or images alone (registry/path:tag, oci:DIR, docker-archive:FILE, oci-archive:FILE)
     pub source: String,
+    /// Chart repository; SOURCE is then the chart's name (https://…, oci://…, or @NAME as in `helm repo add`)
+    #[arg(long, value_name = "URL")]
+    pub repo: Option<String>,
+    /// Version or range of a chart that is fetched; version of a chart made of manifests or images
+    #[arg(long, value_name = "VERSION")]
+    pub version: Option<String>,
+    /// Name of a package made of manifests or images, which have none of their own
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
     /// Values file; may be given several times, later ones win
     #[arg(short = 'f', long = "values", value_name = "FILE")]
     pub values: Vec<PathBuf>,

@@ -1,9 +1,11 @@
 //! From the command line's words to what the engines take: files are read and checked here.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use quench_ingestor_engine::PackOptions;
+use quench_ingestor_engine::source::{ChartSource, SourceError};
 use quench_model::{FactsFile, Policy, Target};
 use serde::de::DeserializeOwned;
 
@@ -12,17 +14,17 @@ use crate::exit::Failure;
 
 /// Most bytes of a policy, target or facts file.
 const DOCUMENT_LIMIT: u64 = 16 << 20;
+/// Most bytes of manifests read from standard input: what one file of a chart may have.
+const STDIN_LIMIT: u64 = 64 << 20;
 
 /// Everything a submission is packed from.
 ///
 /// # Errors
 /// When a source cannot be named or a file cannot be read or understood.
 pub fn pack_options(args: &SourceArgs) -> Result<PackOptions> {
-    let chart = args
-        .source
-        .parse()
-        .map_err(|e| Failure::usage(format!("{e}")))?;
-    let mut options = PackOptions::new(chart);
+    let mut options = PackOptions::new(chart_source(args)?);
+    options.version.clone_from(&args.version);
+    options.name.clone_from(&args.name);
     options.values.clone_from(&args.values);
     options.policy = policy(args)?;
     options.target = target(args.target.as_deref())?;
@@ -33,6 +35,32 @@ pub fn pack_options(args: &SourceArgs) -> Result<PackOptions> {
         .map(|text| text.parse().map_err(|e| Failure::usage(format!("{e}"))))
         .collect::<Result<_>>()?;
     Ok(options)
+}
+
+/// What the source names. `-` is read here, and whole: it can be read only once.
+///
+/// # Errors
+/// When the words name nothing, or standard input cannot be read.
+pub fn chart_source(args: &SourceArgs) -> Result<ChartSource> {
+    let usage = |e: SourceError| Failure::usage(e.to_string());
+    if let Some(repository) = &args.repo {
+        return ChartSource::in_repository(repository, &args.source).map_err(usage);
+    }
+    if args.source != "-" {
+        return args.source.parse().map_err(usage);
+    }
+    let mut text = Vec::new();
+    std::io::stdin()
+        .lock()
+        .take(STDIN_LIMIT + 1)
+        .read_to_end(&mut text)
+        .context("cannot read standard input")?;
+    if text.len() as u64 > STDIN_LIMIT {
+        return Err(Failure::usage(format!(
+            "standard input holds more than {STDIN_LIMIT} bytes of manifests"
+        )));
+    }
+    Ok(ChartSource::ManifestText(text))
 }
 
 /// The policy, with `--no-gate` applied, and every waiver of it checked against today.

@@ -8,6 +8,7 @@ mod archive;
 mod folder;
 mod glob;
 mod ignore;
+mod lock;
 mod node;
 mod vendor;
 
@@ -21,6 +22,7 @@ use crate::yaml::YamlError;
 
 pub use ignore::{IgnoreError, IgnoreRules};
 pub use node::{ChartKind, ChartNode, Dependency};
+pub use vendor::{MissingDependency, Unvendored};
 
 /// Largest sum of file sizes in a chart, subcharts unpacked.
 pub const MAX_TOTAL_BYTES: u64 = 512 << 20;
@@ -110,15 +112,21 @@ pub enum ChartError {
         /// `name version (repository)` of each.
         names: Vec<String>,
     },
-    /// A chart reaches itself through its `file://` dependencies.
-    #[error("chart {chart}: dependency {dependency} leads back to {}", path.display())]
-    CircularDependency {
+    /// A dependency is not what was declared.
+    #[error("chart {chart}: dependency {dependency}: {reason}")]
+    Dependency {
         /// Name of the chart that declares it.
         chart: String,
-        /// The dependency.
+        /// The declaration.
         dependency: String,
-        /// The folder that is reached again.
-        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A chart reaches itself through its dependencies, or they are nested deeper than [`MAX_SUBCHART_DEPTH`].
+    #[error("dependencies lead in a circle: {}", chain.join(" → "))]
+    CircularDependency {
+        /// The charts of the circle, each depending on the next; the last is one of those before.
+        chain: Vec<String>,
     },
     /// A bound on size or number was passed.
     #[error("chart {chart}: {reason}")]
@@ -141,18 +149,7 @@ impl Chart {
     /// Says which file is wrong and why; [`ChartError::MissingDependencies`] where dependencies would have to
     /// be downloaded.
     pub fn load(path: &Path) -> Result<Self, ChartError> {
-        let metadata = std::fs::metadata(path).map_err(|source| ChartError::Io {
-            path: path.to_owned(),
-            source,
-        })?;
-        if metadata.is_dir() {
-            return folder::load(path);
-        }
-        let file = std::fs::File::open(path).map_err(|source| ChartError::Io {
-            path: path.to_owned(),
-            source,
-        })?;
-        Self::from_tgz(std::io::BufReader::new(file), &path.display().to_string())
+        Unvendored::load(path, &BTreeMap::new())?.finish()
     }
 
     /// Loads a chart from the bytes of a `.tgz` archive; `name` stands for the archive in errors.

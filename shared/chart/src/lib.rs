@@ -32,11 +32,13 @@
 
 pub mod chart;
 pub mod compare;
+pub mod index;
 pub mod render;
 pub mod rewrite;
 mod template;
 pub mod value_space;
 pub mod values_documentation;
+pub mod version_range;
 pub mod workload;
 pub mod yaml;
 

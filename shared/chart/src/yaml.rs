@@ -17,6 +17,7 @@ mod write;
 
 use serde_json::{Map, Value};
 
+pub(crate) use compose::{Collector, scan_error, too_deep};
 pub use outline::{Entry, outline};
 pub use split::documents;
 pub use write::to_string;

@@ -22,7 +22,8 @@ pub use directory::DirectoryStore;
 pub use error::StoreError;
 pub use ref_name::{RefName, RefNameError};
 pub use registry::{
-    Credentials, RegistryAccess, RegistryClient, RegistryConfig, RegistryStore, Repository,
+    Attached, Credentials, Origin, RegistryAccess, RegistryClient, RegistryConfig, RegistryStore,
+    Repository, WebServer,
 };
 pub use store::{MANIFEST_LIMIT, Store};
 pub use writer::BlobWriter;

@@ -1,11 +1,10 @@
 //! `quench harden --chart-only`: the chart alone, without images or store.
 
-use std::path::Path;
-
 use anyhow::{Context as _, Result};
 use quench_chart::Chart;
 use quench_chart::render::Helm;
 use quench_config_hardener_engine::{Demands, harden_chart};
+use quench_ingestor_engine::source::ChartSource;
 use quench_model::PackageName;
 use quench_package::EngineError;
 use quench_rules::Evidence;
@@ -27,13 +26,16 @@ pub async fn run(session: &Session, args: &HardenArgs) -> Result<Exit> {
     };
     refuse_existing(output)?;
     let source = &args.source;
-    if source.source.starts_with("oci://") {
-        return Err(Failure::usage(
-            "--chart-only takes a chart folder or .tgz file; fetch the chart with `helm pull` first",
-        ));
-    }
-    let chart = Chart::load(Path::new(&source.source))
-        .map_err(|e| Failure::usage(format!("cannot load the chart: {e}")))?;
+    let path = match inputs::chart_source(source)? {
+        ChartSource::Folder(path) | ChartSource::Archive(path) => path,
+        _ => {
+            return Err(Failure::usage(
+                "--chart-only takes a chart folder or .tgz file; fetch the chart with `helm pull` first",
+            ));
+        }
+    };
+    let chart =
+        Chart::load(&path).map_err(|e| Failure::usage(format!("cannot load the chart: {e}")))?;
     let policy = inputs::policy(source)?;
     let target = inputs::target(source.target.as_deref())?;
     let values = inputs::values(&source.values)?;

@@ -4,14 +4,16 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use quench_chart::{Chart, yaml};
-use quench_content::{DirectoryStore, RegistryAccess, RegistryClient, Store};
-use quench_model::{FactsFile, ImageReference, Policy, Target, media_type};
-use quench_package::{Context, EngineError, Request, Submission, SubmissionParts};
+use quench_content::RegistryAccess;
+use quench_model::{FactsFile, ImageReference, PackageName, Policy, Target, media_type};
+use quench_package::{Context, EngineError, ImageTable, Request, Submission, SubmissionParts};
 use time::Date;
 
-use crate::engine::{CHART_LIMIT, package_name};
+use crate::engine::package_name;
 use crate::source::given::{self, blocking};
-use crate::source::{ChartSource, ImageSource, io_error};
+use crate::source::images_alone;
+use crate::source::manifests::Manifests;
+use crate::source::{ChartSource, Charts, ImageSource};
 
 /// What a user gives.
 #[derive(Debug, Clone)]
@@ -30,6 +32,13 @@ pub struct PackOptions {
     pub images: Vec<ImageSource>,
     /// How a chart's registry is reached.
     pub access: RegistryAccess,
+    /// Version or range of a chart that is fetched and whose source names none; version of a chart that is made of
+    /// manifests or images.
+    pub version: Option<String>,
+    /// Name of a chart that is made of manifests or images; that of the file, folder or image when not given.
+    pub name: Option<String>,
+    /// Helm's file of repositories; its usual place when not given.
+    pub helm_repositories: Option<PathBuf>,
 }
 
 impl PackOptions {
@@ -43,6 +52,9 @@ impl PackOptions {
             facts: None,
             images: Vec::new(),
             access: RegistryAccess::default(),
+            version: None,
+            name: None,
+            helm_repositories: None,
         }
     }
 }
@@ -77,7 +89,7 @@ async fn pack_all(
     for path in &options.values {
         values.push(read_values(path)?);
     }
-    let chart = load_chart(options, context).await?;
+    let (chart, images) = chart_and_images(options, context).await?;
     package_name(&chart)?;
     if chart.kind() == quench_chart::chart::ChartKind::Library {
         return Err(EngineError::Input(format!(
@@ -92,7 +104,6 @@ async fn pack_all(
     })
     .await?;
     let chart = context.store.put(media_type::HELM_CHART, &archive).await?;
-    let images = given::read(&options.images, context).await?;
     let request = Request {
         values,
         policy: options.policy.clone(),
@@ -127,76 +138,107 @@ fn read_values(path: &Path) -> Result<Vec<u8>, EngineError> {
     Ok(bytes)
 }
 
-async fn load_chart(options: &PackOptions, context: &Context) -> Result<Chart, EngineError> {
-    let input = |e: quench_chart::ChartError| EngineError::Input(e.to_string());
-    match &options.chart {
-        ChartSource::Folder(path) | ChartSource::Archive(path) => {
-            let path = path.clone();
-            blocking(move || Chart::load(&path).map_err(input)).await
+/// The chart of a source, found or made, and the images given with it.
+async fn chart_and_images(
+    options: &PackOptions,
+    context: &Context,
+) -> Result<(Chart, ImageTable), EngineError> {
+    let manifests = match &options.chart {
+        ChartSource::Manifests(path) => Manifests::At(path.clone()),
+        ChartSource::ManifestText(text) => Manifests::Text(text.clone()),
+        ChartSource::Image(image) => {
+            let given = given::read(&options.images, context).await?;
+            return Ok((made_of(std::slice::from_ref(image), None, options)?, given));
         }
-        ChartSource::Registry(text) => {
-            let bytes = pull_chart(text, options, context).await?;
-            let name = options.chart.to_string();
-            blocking(move || Chart::from_tgz(bytes.as_slice(), &name).map_err(input)).await
+        ChartSource::Images(source) => {
+            let sources: Vec<ImageSource> = std::iter::once(source)
+                .chain(&options.images)
+                .cloned()
+                .collect();
+            let given = named(given::read(&sources, context).await?)?;
+            let images: Vec<ImageReference> = given
+                .images
+                .keys()
+                .map(|image| image.parse().map_err(reference_error))
+                .collect::<Result<_, _>>()?;
+            return Ok((made_of(&images, Some(source), options)?, given));
         }
+        source => {
+            let mut charts = Charts::new(
+                options.access.clone(),
+                options.helm_repositories.clone(),
+                context,
+            )?;
+            let chart = charts.load(source, options.version.as_deref()).await?;
+            return Ok((chart, given::read(&options.images, context).await?));
+        }
+    };
+    let name = made_name(options, manifests.name())?;
+    let version = made_version(options)?;
+    let chart = blocking(move || manifests.wrap(&name, &version)).await?;
+    Ok((chart, given::read(&options.images, context).await?))
+}
+
+fn reference_error(error: quench_model::ReferenceError) -> EngineError {
+    EngineError::Input(error.to_string())
+}
+
+/// Gives images that came without a full name one that a pod can ask for: no registry will be asked for them.
+fn named(mut table: ImageTable) -> Result<ImageTable, EngineError> {
+    for image in std::mem::take(&mut table.unnamed) {
+        let tag = image.tag.as_deref().unwrap_or("latest");
+        let name = images_alone::name_of(&image.source);
+        let reference: ImageReference = format!("localhost/{name}:{tag}")
+            .parse()
+            .map_err(reference_error)?;
+        let key = reference.to_string();
+        match table.images.get(&key) {
+            Some(other) if other.digest != image.descriptor.digest => {
+                return Err(EngineError::Input(format!(
+                    "{} holds two images called {key}; name them apart (org.opencontainers.image.ref.name)",
+                    image.source
+                )));
+            }
+            _ => table.images.insert(key, image.descriptor),
+        };
+    }
+    Ok(table)
+}
+
+/// A chart for images without one.
+fn made_of(
+    images: &[ImageReference],
+    source: Option<&ImageSource>,
+    options: &PackOptions,
+) -> Result<Chart, EngineError> {
+    let usual = match (images, source) {
+        ([image], _) => Some(images_alone::of_image(image)),
+        (_, Some(source)) => {
+            let stem = source.path().file_stem();
+            stem.map(|stem| images_alone::name_of(&stem.to_string_lossy()))
+        }
+        _ => None,
+    };
+    images_alone::chart(images, &made_name(options, usual)?, &made_version(options)?)
+}
+
+fn made_name(options: &PackOptions, usual: Option<String>) -> Result<String, EngineError> {
+    let name = options.name.clone().or(usual).unwrap_or_default();
+    match name.parse::<PackageName>() {
+        Ok(name) => Ok(name.to_string()),
+        Err(error) => Err(EngineError::Input(format!(
+            "{}: {error}; give the package a name (--name)",
+            options.chart
+        ))),
     }
 }
 
-/// Reads a chart archive from a registry. It stays out of the store: what goes in is the chart, once it is known to
-/// be one.
-async fn pull_chart(
-    text: &str,
-    options: &PackOptions,
-    context: &Context,
-) -> Result<Vec<u8>, EngineError> {
-    let input = |reason: String| EngineError::Input(format!("oci://{text}: {reason}"));
-    // Tags cannot hold the `+` of a version; helm writes `_` in its place.
-    let reference: ImageReference = text
-        .replace('+', "_")
-        .parse()
-        .map_err(|e: quench_model::ReferenceError| input(e.to_string()))?;
-    let last = text.rsplit('/').next().unwrap_or_default();
-    let wanted = match (reference.digest(), reference.tag()) {
-        (Some(digest), _) => digest.to_string(),
-        (None, Some(tag)) if last.contains(':') => tag.to_owned(),
-        _ => {
-            return Err(input(
-                "name the version too: oci://host/path:version".to_owned(),
-            ));
-        }
-    };
-    let client = RegistryClient::new(options.access.clone())?;
-    let repository = client.repository(reference.registry(), reference.repository());
-    let absent = || {
-        let place = repository.place();
-        input(format!("{place} has no {wanted}; check path and version"))
-    };
-    let (_, bytes) = repository.manifest(&wanted).await?.ok_or_else(absent)?;
-    let manifest: quench_content::artefact::Manifest =
-        serde_json::from_slice(&bytes).map_err(|e| input(format!("its manifest: {e}")))?;
-    let archive = manifest
-        .layers
-        .iter()
-        .find(|layer| layer.media_type == media_type::HELM_CHART)
-        .ok_or_else(|| input("it is no Helm chart".to_owned()))?;
-    if archive.size > CHART_LIMIT {
-        return Err(input(format!(
-            "its archive has {} bytes; at most {CHART_LIMIT} are accepted",
-            archive.size
-        )));
+fn made_version(options: &PackOptions) -> Result<String, EngineError> {
+    let version = options.version.as_deref().unwrap_or(images_alone::VERSION);
+    match semver::Version::parse(version) {
+        Ok(version) => Ok(version.to_string()),
+        Err(error) => Err(EngineError::Input(format!(
+            "{version:?} cannot be the version of a chart: {error}; give three numbers, such as 1.2.3"
+        ))),
     }
-    let folder = tempfile::tempdir_in(context.store.cache_dir())
-        .map_err(|e| io_error("write", &context.store.cache_dir(), e))?;
-    let scratch = Store::Directory(DirectoryStore::open(folder.path())?);
-    context.progress.start("fetch the chart", archive.size);
-    let told = |count| context.progress.advance(count);
-    let writer = repository
-        .download(archive, &scratch, &told)
-        .await?
-        .ok_or_else(absent)?;
-    scratch
-        .commit_expected(writer, archive, &repository.place())
-        .await?;
-    context.progress.finish();
-    Ok(scratch.read(archive, CHART_LIMIT).await?)
 }

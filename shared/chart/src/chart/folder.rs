@@ -8,20 +8,11 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::{
-    Chart, ChartError, IgnoreRules, MAX_ENTRIES, MAX_FILE_BYTES, MAX_TOTAL_BYTES, check_path,
-    ignore, vendor,
+    ChartError, IgnoreRules, MAX_ENTRIES, MAX_FILE_BYTES, MAX_TOTAL_BYTES, check_path, ignore,
 };
 
 /// Folders followed into one another, links included.
 const MAX_FOLDER_DEPTH: usize = 64;
-
-pub(super) fn load(folder: &Path) -> Result<Chart, ChartError> {
-    let mut trail = Vec::new();
-    let files = vendor::read_with_dependencies(folder, &mut trail)?;
-    let chart = Chart::assemble(files)?;
-    chart.require_dependencies()?;
-    Ok(chart)
-}
 
 /// Every file of a chart folder that `.helmignore` does not leave out.
 pub(super) fn read(folder: &Path) -> Result<BTreeMap<String, Bytes>, ChartError> {

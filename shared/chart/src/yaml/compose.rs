@@ -52,11 +52,28 @@ enum Key {
     Merge,
 }
 
+#[derive(Default)]
 struct Composer {
     stack: Vec<Frame>,
     anchors: BTreeMap<usize, (Value, Weight)>,
     copied: Weight,
     done: Option<Value>,
+}
+
+/// Makes one value of a document's events, for readers that want a part of a document alone.
+#[derive(Default)]
+pub(crate) struct Collector(Composer);
+
+impl Collector {
+    /// Takes the next event in; gives the value once it is whole.
+    pub(crate) fn take(
+        &mut self,
+        event: Event<'_>,
+        span: Span,
+    ) -> Result<Option<Value>, YamlError> {
+        self.0.event(event, span)?;
+        Ok(self.0.done.take())
+    }
 }
 
 pub(super) fn first_document(text: &str) -> Result<Value, YamlError> {
@@ -91,12 +108,7 @@ enum Stop {
 
 fn compose(text: &str) -> Result<Value, Stop> {
     let mut parser = Parser::new(StrInput::new(text));
-    let mut composer = Composer {
-        stack: Vec::new(),
-        anchors: BTreeMap::new(),
-        copied: Weight::default(),
-        done: None,
-    };
+    let mut composer = Composer::default();
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(Stop::Syntax)?;
         match event {
@@ -108,8 +120,12 @@ fn compose(text: &str) -> Result<Value, Stop> {
     Ok(composer.done.unwrap_or(Value::Null))
 }
 
-fn scan_error(error: &ScanError) -> YamlError {
+pub(crate) fn scan_error(error: &ScanError) -> YamlError {
     YamlError::new(error.marker().line(), error.info())
+}
+
+pub(crate) fn too_deep(line: usize) -> YamlError {
+    YamlError::new(line, format!("is nested deeper than {MAX_DEPTH}"))
 }
 
 impl Composer {
@@ -182,10 +198,7 @@ impl Composer {
 
     fn open(&mut self, frame: Frame, line: usize) -> Result<(), YamlError> {
         if self.stack.len() >= MAX_DEPTH {
-            return Err(YamlError::new(
-                line,
-                format!("is nested deeper than {MAX_DEPTH}"),
-            ));
+            return Err(too_deep(line));
         }
         self.stack.push(frame);
         Ok(())

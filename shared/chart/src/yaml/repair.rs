@@ -15,29 +15,11 @@ pub(super) fn repair(text: &str, error: &ScanError) -> Option<String> {
             tabs_to_space(text, error.marker().index())
         }
         "invalid indentation in quoted scalar" => indent_quoted(text, error.marker().index()),
-        "invalid indentation" => indent_closing(text, error.marker().line()),
+        "invalid indentation" | "invalid indentation in flow construct" => {
+            indent_in_flow(text, error.marker().index())
+        }
         _ => None,
     }
-}
-
-/// Spaces a closing bracket is moved in by: deeper than any block it can stand in.
-const CLOSING_INDENT: usize = 64;
-
-/// A flow collection whose closing bracket stands no deeper than its key: indentation there means nothing, so it gets some.
-fn indent_closing(text: &str, line: usize) -> Option<String> {
-    let mut repaired = String::with_capacity(text.len() + CLOSING_INDENT);
-    let mut moved = false;
-    for (index, part) in text.split_inclusive('\n').enumerate() {
-        if index + 1 == line
-            && part.trim_start().starts_with([']', '}'])
-            && !part.starts_with(&" ".repeat(CLOSING_INDENT))
-        {
-            repaired.extend(std::iter::repeat_n(' ', CLOSING_INDENT));
-            moved = true;
-        }
-        repaired.push_str(part);
-    }
-    moved.then_some(repaired)
 }
 
 fn byte_of(text: &str, index: usize) -> Option<usize> {
@@ -52,6 +34,20 @@ fn tabs_to_space(text: &str, index: usize) -> Option<String> {
     let (head, tail) = text.split_at_checked(byte_of(text, index)?)?;
     let kept = head.trim_end_matches(['\t', ' ']);
     kept.ends_with(':').then(|| format!("{kept} {tail}"))
+}
+
+/// A line within `[…]` or `{…}` that is indented less than what is around it: indentation there means nothing, so it
+/// gets more than any line before it has.
+fn indent_in_flow(text: &str, index: usize) -> Option<String> {
+    let stopped = byte_of(text, index)?;
+    let start = text.get(..stopped)?.rfind('\n')? + 1;
+    let (head, tail) = text.split_at_checked(start)?;
+    let indentation = |line: &str| line.len() - line.trim_start_matches([' ', '-']).len();
+    let deepest = head.lines().map(indentation).max().unwrap_or_default();
+    let own = tail.len() - tail.trim_start_matches(' ').len();
+    // Indented as deep as that already, the next try would end here again.
+    let more = (deepest + 1).checked_sub(own).filter(|more| *more > 0)?;
+    Some(format!("{head}{}{tail}", " ".repeat(more)))
 }
 
 /// A quoted scalar that goes on in lines indented less than the node: indentation there means nothing, so they get some.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use quench_chart::chart::{Chart, ChartError};
+use quench_chart::chart::{Chart, ChartError, Unvendored};
 use quench_chart::compare::{Options, compare};
 use quench_chart::render::{Helm, Rendered, Request};
 use quench_chart::rewrite::rewrite;
@@ -330,4 +330,31 @@ fn real_charts_render_the_same_after_rewriting() {
         );
     }
     assert!(different.is_empty(), "{}", different.join("\n"));
+}
+
+#[test]
+fn corpus_locks_are_the_locks_of_their_charts() {
+    let Some(folder) = std::env::var_os("QUENCH_CHARTS").map(PathBuf::from) else {
+        eprintln!("SKIPPED: set QUENCH_CHARTS to a folder of charts");
+        return;
+    };
+    let mut charts = BTreeMap::new();
+    find(&folder, 0, &mut charts);
+    let (mut locked, mut missing) = (0, 0);
+    let mut wrong = Vec::new();
+    for (name, path) in charts {
+        match Unvendored::load(&path, &BTreeMap::new()) {
+            Ok(chart) => {
+                missing += chart.missing().len();
+                locked += chart
+                    .missing()
+                    .iter()
+                    .filter(|m| m.locked.is_some())
+                    .count();
+            }
+            Err(error) => wrong.push(format!("{name}: {error}")),
+        }
+    }
+    println!("{missing} dependencies missing, {locked} of them locked");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -247,7 +247,9 @@ fn dependencies_that_are_not_there_or_another_chart_are_named() {
     put(space.path(), &[("app/Chart.yaml", &dependency("../other"))]);
     let error = Chart::load(&app).unwrap_err().to_string();
     assert!(
-        error.contains("chart app depends on \"dep\" there, but its name is \"other\""),
+        error.contains(
+            "chart app: dependency dep 1.0.0 (file://../other): the chart there is called \"other\""
+        ),
         "{error}"
     );
 }
@@ -274,7 +276,7 @@ fn circles_of_dependencies_are_found() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("chart b: dependency a leads back to"),
+        error.contains("dependencies lead in a circle: a 1.0.0 → b 1.0.0 → a"),
         "{error}"
     );
 }

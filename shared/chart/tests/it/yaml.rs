@@ -139,6 +139,17 @@ const TEXTS: &[&str] = &[
     "- a: 1\n- b",
     "a: [\n  1,\n  # comment\n  2\n]",
     "\u{feff}a: 1",
+    "s:\n  args: [\n    \"a\",\n    \"b\"\n  ]\n  more: 1\n",
+    "s:\n  args: [\n    \"a\",\n    \"b\"\n]\nmore: 1\n",
+    "s:\n    t:\n      more: {\n  a: b,\n c: [x, \ny\n ]\n}\n    last: 1\n",
+    "s:\n  - t: [\n# comment\nx, 'y\nz'\n ]\n  - u: {\na: 1\n  }\n",
+    "s:\n  a: [\nx: y\n]\n",
+    "s:\n  a: {\n? x\n: y\n}\nb: 1",
+    "s:\n  a: [x\ny\nz]\nb: 1",
+    "s:\n  a: [\n&x 1,\n*x\n]\nb: 1",
+    "s:\n  a: [\n- 1\n]\nb: 1",
+    "s:\n  a: [\n--- \n]\nb: 1",
+    "s:\n  a: [\nb: 1",
 ];
 
 /// Texts that this crate refuses though Helm reads them, or reads though Helm refuses them. The parser beneath is one of

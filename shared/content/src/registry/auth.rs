@@ -34,7 +34,7 @@ impl Tokens {
         tokens.get(scope).cloned()
     }
 
-    fn set(&self, scope: &Scope, value: HeaderValue) {
+    pub(super) fn set(&self, scope: &Scope, value: HeaderValue) {
         let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         tokens.insert(scope.clone(), value);
     }
@@ -65,6 +65,13 @@ impl RegistryClient {
                 "401 Unauthorized without a way to authenticate that is known".to_owned(),
             )
         })?;
+        if !host.trusted {
+            return Err(Failure::Lasting(
+                "401 Unauthorized, and credentials are not sent without TLS; use https://, or list the host as \
+                 insecure"
+                    .to_owned(),
+            ));
+        }
         let secret = credentials::find(&self.access().credentials, &host.name, &scope.repository)
             .await
             .map_err(Failure::Lasting)?;
@@ -183,7 +190,7 @@ impl RegistryClient {
     }
 }
 
-fn basic(user: &str, password: &str) -> String {
+pub(super) fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 

@@ -13,8 +13,9 @@ use tokio::sync::Mutex;
 use super::access::RegistryAccess;
 use super::auth::{Scope, Tokens};
 use super::connection::{connection_failure, http_client, tls_config};
-use super::reach::Reach;
+use super::reach::{Origin, Reach};
 use super::repository::Repository;
+use super::web::shown;
 use crate::StoreError;
 
 /// Tries per call; with the waits between them a registry has about half a minute to come back.
@@ -53,8 +54,12 @@ pub(super) struct RegistryHost {
     /// Where its API is.
     pub(super) base: Url,
     reach: Reach,
+    /// For the registry itself.
+    home: reqwest::Client,
     /// For addresses the registry sends us to.
     guarded: reqwest::Client,
+    /// Whether it may be told who asks.
+    pub(super) trusted: bool,
     pub(super) tokens: Tokens,
 }
 
@@ -138,13 +143,74 @@ impl RegistryClient {
         let reach = Reach::of_registry(&base).await;
         let host = Arc::new(RegistryHost {
             name: name.to_owned(),
+            home: self.0.http.clone(),
             guarded: http_client(&self.0.tls, Some(reach))?,
             base,
             reach,
+            trusted: true,
             tokens: Tokens::default(),
         });
         hosts.insert(name.to_owned(), host.clone());
         Ok(host)
+    }
+
+    /// A server that is no registry, which `named_by` told us of.
+    pub(super) async fn server(
+        &self,
+        base: Url,
+        named_by: Origin,
+    ) -> Result<RegistryHost, StoreError> {
+        let name = match (base.host_str(), base.port()) {
+            (Some(host), Some(port)) => format!("{host}:{port}"),
+            (host, _) => host.unwrap_or_default().to_owned(),
+        };
+        let malformed = |reason: String| StoreError::Malformed {
+            what: format!("address {}", shown(&base)),
+            reason,
+        };
+        if !matches!(base.scheme(), "http" | "https") {
+            return Err(malformed("use http:// or https://".to_owned()));
+        }
+        if !base.username().is_empty() || base.password().is_some() {
+            return Err(malformed(
+                "a password in an address ends up in logs; put it into the Docker configuration (docker login) or \
+                 helm's repositories (helm repo add)"
+                    .to_owned(),
+            ));
+        }
+        if let Some(address) = named_by.0.forbids(&base).await {
+            return Err(malformed(format!(
+                "it lies at {address}, farther into the network than where it was named, which is refused"
+            )));
+        }
+        let reach = Reach::of_registry(&base).await;
+        let guarded = http_client(&self.0.tls, Some(reach))?;
+        // What another server named may not come to lie somewhere else between this check and the connection.
+        let home = match named_by {
+            Origin::USER => self.0.http.clone(),
+            Origin(_) => guarded.clone(),
+        };
+        Ok(RegistryHost {
+            trusted: base.scheme() == "https" || self.without_tls(&name, &base),
+            name,
+            home,
+            guarded,
+            base,
+            reach,
+            tokens: Tokens::default(),
+        })
+    }
+
+    /// Whether a host is spoken to without TLS.
+    fn without_tls(&self, name: &str, url: &Url) -> bool {
+        let loopback = match url.host() {
+            Some(url::Host::Domain(name)) => name == "localhost",
+            Some(url::Host::Ipv4(address)) => address.is_loopback(),
+            Some(url::Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        };
+        self.0.access.insecure.iter().any(|host| host == name)
+            || (loopback && self.0.access.ca_file.is_none())
     }
 
     fn base_url(&self, name: &str) -> Result<Url, StoreError> {
@@ -160,14 +226,7 @@ impl RegistryClient {
             })
         };
         let url = parse("https")?;
-        let loopback = match url.host() {
-            Some(url::Host::Domain(name)) => name == "localhost",
-            Some(url::Host::Ipv4(address)) => address.is_loopback(),
-            Some(url::Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        };
-        let listed = self.0.access.insecure.iter().any(|host| host == name);
-        if listed || (loopback && self.0.access.ca_file.is_none()) {
+        if self.without_tls(name, &url) {
             parse("http")
         } else {
             Ok(url)
@@ -290,7 +349,7 @@ impl RegistryClient {
     ) -> Result<Response, Failure> {
         let at_home = url.origin() == host.base.origin();
         let client = if at_home {
-            &self.0.http
+            &host.home
         } else {
             host.check_reach(url).await?;
             &host.guarded
@@ -334,6 +393,11 @@ impl RegistryClient {
 }
 
 impl RegistryHost {
+    /// What may be named by what this server gives us.
+    pub(super) fn origin(&self) -> Origin {
+        Origin(self.reach)
+    }
+
     /// Whether the registry may send us to `url`.
     pub(super) async fn check_reach(&self, url: &Url) -> Result<(), Failure> {
         let place = url.host_str().unwrap_or_default();

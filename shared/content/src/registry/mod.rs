@@ -14,12 +14,17 @@ mod auth;
 mod client;
 mod connection;
 mod credentials;
+mod publisher;
 mod reach;
 mod repository;
 mod store;
 mod upload;
+mod web;
 
 pub use access::{Credentials, RegistryAccess, RegistryConfig};
 pub use client::RegistryClient;
+pub use publisher::{Attached, COSIGN_SUFFIXES};
+pub use reach::Origin;
 pub use repository::Repository;
 pub use store::RegistryStore;
+pub use web::WebServer;

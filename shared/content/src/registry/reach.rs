@@ -24,6 +24,22 @@ pub(super) enum Reach {
     Special,
 }
 
+/// Who named an address: how far into the network it may lead. A user's own address may lead anywhere content is
+/// served; an address in something that came from a server may lead as far in as that server lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin(pub(super) Reach);
+
+impl Origin {
+    /// A person at this machine.
+    pub const USER: Self = Self(Reach::Loopback);
+
+    /// The stricter of two: what both may name.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0.min(other.0))
+    }
+}
+
 impl Reach {
     pub(super) fn of(address: IpAddr) -> Self {
         match address {

@@ -13,6 +13,7 @@ use reqwest::{Method, Response, StatusCode, Url};
 use super::auth::Scope;
 use super::client::{Call, Failure, RegistryClient, RegistryHost};
 use super::connection::connection_failure;
+use super::reach::Origin;
 use crate::{BlobWriter, Store, StoreError};
 
 /// Forms of manifests that are asked for.
@@ -115,7 +116,11 @@ impl Repository {
     ) -> Result<Option<(Descriptor, Vec<u8>)>, StoreError> {
         let host = self.host().await?;
         let call = self.manifest_call(Method::GET, reference).await?;
-        let answer = self.document(&host, &call, crate::MANIFEST_LIMIT).await?;
+        let scope = self.scope(false);
+        let answer = self
+            .client
+            .document(&host, &scope, &call, crate::MANIFEST_LIMIT)
+            .await?;
         let Some((content_type, bytes)) = answer else {
             return Ok(None);
         };
@@ -296,6 +301,60 @@ impl Repository {
         }
     }
 
+    /// Reads a small blob whole, and verifies it. None when the repository does not have it.
+    ///
+    /// # Errors
+    /// As [`Repository::download`].
+    pub async fn read_blob(
+        &self,
+        descriptor: &Descriptor,
+        on_bytes: OnBytes<'_>,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let host = self.host().await?;
+        let url = self.url(&format!("blobs/{}", descriptor.digest)).await?;
+        let subject = self.subject(&descriptor.digest.to_string());
+        let call = Call::new(Method::GET, url, "read", &subject);
+        let scope = self.scope(false);
+        let answer = self
+            .client
+            .document(&host, &scope, &call, descriptor.size)
+            .await?;
+        let Some((_, bytes)) = answer else {
+            return Ok(None);
+        };
+        on_bytes(bytes.len() as u64);
+        if bytes.len() as u64 != descriptor.size {
+            return Err(self.wrong_size(descriptor, bytes.len() as u64));
+        }
+        let actual = Digest::of(&bytes);
+        if actual == descriptor.digest {
+            Ok(Some(bytes))
+        } else {
+            Err(StoreError::WrongDigest {
+                expected: descriptor.digest.clone(),
+                actual,
+                place: self.place(),
+            })
+        }
+    }
+
+    /// Refuses a registry that lies farther into the network than where it was named; gives what may be named by what
+    /// it holds.
+    ///
+    /// # Errors
+    /// It lies there, or its name is none.
+    pub async fn reached_from(&self, named_by: Origin) -> Result<Origin, StoreError> {
+        let own = self.host().await?.origin();
+        if own.and(named_by) == own {
+            return Ok(own);
+        }
+        Err(StoreError::Malformed {
+            what: format!("registry {}", self.registry),
+            reason: "it lies farther into the network than where it was named, which is refused"
+                .to_owned(),
+        })
+    }
+
     /// All tags of the repository, in the registry's order. None are an empty list.
     ///
     /// # Errors
@@ -317,7 +376,11 @@ impl Repository {
                 _ => return Err(host.refused(&call, response, self.client.stall()).await),
             }
             let next = next_page(&response, &url);
-            let bytes = self.body(&host, &call, response, TAG_PAGE_LIMIT).await?;
+            let scope = self.scope(false);
+            let bytes = self
+                .client
+                .body(&host, &scope, &call, response, TAG_PAGE_LIMIT)
+                .await?;
             let page: Page = serde_json::from_slice(&bytes).map_err(|e| StoreError::Malformed {
                 what: format!("list of tags of {}", self.place()),
                 reason: e.to_string(),
@@ -336,69 +399,6 @@ impl Repository {
             what: format!("list of tags of {}", self.place()),
             reason: format!("more than {TAG_PAGES} pages"),
         })
-    }
-
-    /// Reads a small document, trying again when its transfer breaks. None: not there.
-    async fn document(
-        &self,
-        host: &RegistryHost,
-        call: &Call<'_>,
-        limit: u64,
-    ) -> Result<Option<(Option<String>, Vec<u8>)>, StoreError> {
-        let response = self.client.call(host, &self.scope(false), call).await?;
-        match response.status() {
-            StatusCode::OK => {}
-            StatusCode::NOT_FOUND => return Ok(None),
-            _ => return Err(host.refused(call, response, self.client.stall()).await),
-        }
-        let content_type = response
-            .headers()
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned);
-        let bytes = self.body(host, call, response, limit).await?;
-        Ok(Some((content_type, bytes)))
-    }
-
-    async fn body(
-        &self,
-        host: &RegistryHost,
-        call: &Call<'_>,
-        mut response: Response,
-        limit: u64,
-    ) -> Result<Vec<u8>, StoreError> {
-        let mut attempt = 1;
-        loop {
-            let failure = match self.collect(response, limit).await {
-                Ok(bytes) => return Ok(bytes),
-                Err(failure) => failure,
-            };
-            self.client.back_off(host, call, failure, attempt).await?;
-            attempt += 1;
-            response = self.client.call(host, &self.scope(false), call).await?;
-            if !response.status().is_success() {
-                return Err(host.refused(call, response, self.client.stall()).await);
-            }
-        }
-    }
-
-    async fn collect(&self, mut response: Response, limit: u64) -> Result<Vec<u8>, Failure> {
-        let mut bytes = Vec::new();
-        loop {
-            match tokio::time::timeout(self.client.stall(), response.chunk()).await {
-                Ok(Ok(Some(chunk))) => {
-                    if (bytes.len() + chunk.len()) as u64 > limit {
-                        return Err(Failure::Lasting(format!(
-                            "its answer has more than the {limit} bytes that are accepted"
-                        )));
-                    }
-                    bytes.extend_from_slice(&chunk);
-                }
-                Ok(Ok(None)) => return Ok(bytes),
-                Ok(Err(error)) => return Err(connection_failure(&error)),
-                Err(_) => return Err(Failure::Passing("the answer stalls".to_owned(), None)),
-            }
-        }
     }
 }
 
@@ -467,7 +467,7 @@ fn continues(response: &Response, written: u64) -> bool {
 }
 
 /// The next page's address out of a `Link` header (RFC 8288): `<url>; rel="next"`.
-fn next_page(response: &Response, base: &Url) -> Option<Url> {
+pub(super) fn next_page(response: &Response, base: &Url) -> Option<Url> {
     let link = response.headers().get(LINK)?.to_str().ok()?;
     let (target, parameters) = link.strip_prefix('<')?.split_once('>')?;
     parameters

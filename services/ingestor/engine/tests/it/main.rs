@@ -8,9 +8,11 @@
     reason = "tests fail by panicking"
 )]
 
+mod charts;
 mod handover;
 mod integrate;
 mod made;
+mod made_charts;
 #[path = "../../../../../shared/content/tests/registry/server.rs"]
 #[allow(dead_code, reason = "shared with the tests of the registry backend")]
 mod server;
