@@ -14,8 +14,12 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 # What the demo leaves behind, and where its image is kept between runs.
 DEMO ?= $(CURDIR)/.quench/demo
 DEMO_IMAGE ?= $(HOME)/.cache/quench/demo/nginx
+# A folder of charts nobody here wrote, which of them to take, and where results over them go.
+CHARTS ?= $(QUENCH_CHARTS)
+CHOICE = $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(ONLY),--only $(ONLY))
+CORPUS ?= $(CURDIR)/.quench/corpus
 
-.PHONY: help demo test fleet tools fmt fmt-check lint deny deny-advisories unit bench corpus image clean-demo
+.PHONY: help demo test fleet tools fmt fmt-check lint deny deny-advisories unit bench corpus checkov image clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,12 +62,19 @@ unit: image ## all tests (the tools must be there: make tools)
 image: ## build the demo image as an OCI layout
 	@$(PYTHON) deploy/demo/build-image.py deploy/demo/images/nginx.toml -o "$(DEMO_IMAGE)"
 
-bench: ## measure; prints tables, fails only on wrong results
-	$(CARGO) bench --workspace --locked
+bench: ## measure; prints tables, fails only on wrong results [CHARTS=folder] [SAMPLE=n]
+	QUENCH_CHARTS="$(CHARTS)" QUENCH_SAMPLE="$(SAMPLE)" $(CARGO) bench --workspace --locked
 
-corpus: ## the suites over outside charts: make corpus QUENCH_CHARTS=folder
-	@test -n "$(QUENCH_CHARTS)" || { echo "corpus: set QUENCH_CHARTS to a folder of charts" >&2; exit 2; }
-	QUENCH_CHARTS="$(QUENCH_CHARTS)" $(CARGO) test --workspace --locked corpus -- --nocapture
+corpus: ## prove every chart of a folder: make corpus CHARTS=folder [SAMPLE=n] [ONLY=a,b] [SETS=n]; goes on where it was stopped
+	@test -d "$(CHARTS)" || { echo "corpus: set CHARTS to a folder of charts" >&2; exit 2; }
+	@$(PYTHON) deploy/tools/install.py helm helm3
+	$(CARGO) run --quiet --locked --package quench-corpus -- prove "$(CHARTS)" $(CHOICE) $(if $(SETS),--sets $(SETS)) \
+		--journal "$(CORPUS)/journal.jsonl" --report "$(CORPUS)/report.md"
+
+checkov: ## what checkov finds before and after: make checkov CHARTS=folder [SAMPLE=n] [ONLY=a,b]
+	@test -d "$(CHARTS)" || { echo "checkov: set CHARTS to a folder of charts" >&2; exit 2; }
+	@$(PYTHON) deploy/tools/install.py helm checkov
+	$(CARGO) run --quiet --locked --package quench-corpus -- checkov "$(CHARTS)" $(CHOICE) --manifests "$(CORPUS)/manifests"
 
 clean-demo: ## remove what the demo left behind
 	rm -rf "$(DEMO)"

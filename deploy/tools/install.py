@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Install the tools Quench is built and tested with into one folder; nothing global is touched.
 
-    install.py [--list] [TOOL]...          (default: all of them)
+    install.py [--list] [TOOL]...          (default: all but those that must be named)
 
 The folder is $QUENCH_TOOLS, by default ~/.cache/quench/tools; binaries land in its bin/. Every download is pinned by
 hash (PyPI), by the distribution's signed index (Debian) or by the lock file of the release (cargo). Running it again
@@ -54,6 +54,10 @@ FROM_DEBIAN = {"runc": "runc", "skopeo": "skopeo", "umoci": "umoci", "docker-reg
 
 # tool → crate version
 FROM_CARGO = {"cargo-deny": "0.20.2"}
+
+# tool → file of pinned requirements; the tool is a program that one of them brings. Heavy, and needed by no test: installed
+# only when named.
+FROM_VENV = {"checkov": "checkov.txt"}
 
 SYSTEM_PATH = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
 
@@ -226,7 +230,35 @@ def install_from_cargo(folder, tools):
         say(f"installed {tool}")
 
 
-SOURCES = [(FROM_PYPI, install_from_pypi), (FROM_DEBIAN, install_from_debian), (FROM_CARGO, install_from_cargo)]
+def install_into_venv(folder, tools):
+    """Give each tool a Python environment of its own."""
+    for tool in tools:
+        requirements = HERE / FROM_VENV[tool]
+        pinned = sha256_of(requirements)
+        stamp = folder / "stamps" / tool
+        if (folder / "bin" / tool).is_file() and stamp.is_file() and stamp.read_text() == pinned:
+            continue
+        say(f"downloading what {tool} needs (a minute, once)")
+        # Programs in an environment hold its path, so it is made where it stays; without its stamp it counts for nothing.
+        environment = folder / "venv" / tool
+        stamp.unlink(missing_ok=True)
+        shutil.rmtree(environment, ignore_errors=True)
+        pip = [
+            environment / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input",
+            "--no-deps", "--only-binary=:all:", "--require-hashes", "-r", requirements,
+        ]
+        for command in ([sys.executable, "-m", "venv", environment], pip):
+            if subprocess.run(command).returncode != 0:
+                raise InstallError(
+                    f"{tool} could not be installed: is a package index reachable, and is this CPython 3.11 with venv "
+                    f"(apt-get install python3-venv), which {requirements.name} is pinned for?"
+                )
+        put(f'#!/bin/sh\nexec "{environment}/bin/{tool}" "$@"\n'.encode(), folder / "bin" / tool)
+        put(pinned.encode(), stamp, 0o644)
+        say(f"installed {tool}")
+
+
+SOURCES = [(FROM_PYPI, install_from_pypi), (FROM_DEBIAN, install_from_debian), (FROM_CARGO, install_from_cargo), (FROM_VENV, install_into_venv)]
 
 
 def main():
@@ -246,7 +278,7 @@ def main():
             print(f"{tool}\t{path if path.exists() else 'missing'}")
         return 0
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = arguments.tools or known
+    wanted = arguments.tools or [tool for tool in known if tool not in FROM_VENV]
     try:
         for table, install in SOURCES:
             install(folder, [t for t in wanted if t in table])

@@ -2,7 +2,7 @@
 //!
 //! [`harden_chart`] renders a chart as it is, lets the rules say what should become of that, puts the same rules into
 //! the chart as templates, renders it again, and compares. Where the two differ the chart is refused: what cannot
-//! be shown to be right is not shipped. [`verify`] compares at other values. [`evidence_of`] reads what is known of a package's images.
+//! be shown to be right is not shipped. [`verify`] compares at other values, and [`examine`] tells what it compared. [`evidence_of`] reads what is known of a package's images.
 
 pub mod controls;
 mod findings;
@@ -155,9 +155,51 @@ pub async fn verify(
     level: Level,
     demands: Demands<'_>,
 ) -> Result<Comparison, HardenError> {
-    let expected = Expected::new(helm, &plain(hardened)?, level, demands).await?;
+    Ok(examine(helm, hardened, level, demands).await?.comparison)
+}
+
+/// A hardened chart at certain values.
+#[derive(Debug, Clone)]
+pub struct Examination {
+    /// How what it renders to differs from what the rules make of what it rendered to before; not at all where it is right.
+    pub comparison: Comparison,
+    /// What the chart rendered to before it was hardened.
+    pub before: Rendered,
+    /// The same once more: what differs is random.
+    pub again: Rendered,
+    /// What it renders to now.
+    pub after: Rendered,
+    /// Findings of the rules at these values.
+    pub findings: Vec<Finding>,
+    /// What was changed and what was not at these values.
+    pub report: Report,
+}
+
+/// Does what [`verify`] does, and tells what it saw. `level` and `demands` must be those the chart was hardened with, but
+/// for the values.
+///
+/// # Errors
+/// One of the two does not render.
+pub async fn examine(
+    helm: &Helm,
+    hardened: &Chart,
+    level: Level,
+    demands: Demands<'_>,
+) -> Result<Examination, HardenError> {
+    let plain = plain(hardened)?;
+    let expected = Expected::new(helm, &plain, level, demands).await?;
     let after = helm.render(hardened, &expected.request).await?;
-    Ok(expected.compare(&after))
+    let comparison = expected.compare(&after);
+    let mut report = expected.report(&plain, level, demands, &after);
+    findings::tell(&mut report, &expected.verdicts);
+    Ok(Examination {
+        comparison,
+        findings: findings::findings(demands.package, &expected.verdicts),
+        report,
+        before: expected.before,
+        again: expected.second,
+        after,
+    })
 }
 
 /// Tells what the rules make of a chart at the values given, and changes nothing. Of a chart that hardens itself it
@@ -196,9 +238,11 @@ struct Expected {
     request: Request,
     settings: Settings,
     before: Rendered,
+    /// What a second render gave: charts put in random values.
+    second: Rendered,
     tree: Tree,
     rendered: Rendered,
-    /// The same of a second render: charts put in random values.
+    /// What the rules make of the second render.
     again: Rendered,
     verdicts: Vec<Verdict>,
 }
@@ -227,6 +271,7 @@ impl Expected {
             request,
             settings,
             before,
+            second,
             tree,
             rendered,
             again,

@@ -5,16 +5,19 @@ use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::pod::{Objects, list};
-use crate::process::{Process, wait_until};
+use crate::confinement::{capabilities, seccomp};
+use crate::environment::Environment;
+use crate::pod::{Objects, list, string};
+use crate::process::{Process, START, wait_until};
 use crate::tools::run;
+use crate::volumes::{self, Claims, Volume};
 
 /// An image ready to run: its unpacked root and the `config` object of its configuration.
 #[derive(Debug, Clone)]
@@ -31,7 +34,8 @@ pub struct Pod {
     runc: PathBuf,
     folder: TempDir,
     template: Value,
-    volumes: BTreeMap<String, PathBuf>,
+    objects: Objects,
+    volumes: BTreeMap<String, Volume>,
 }
 
 /// A running container. Dropping it kills it.
@@ -45,42 +49,22 @@ pub struct Container {
 }
 
 impl Pod {
-    /// Prepares the volumes of a pod template: folders for `emptyDir`, files for `configMap`.
-    pub fn prepare(runc: &Path, template: &Value, objects: &Objects) -> Result<Self> {
+    /// Prepares the volumes of a pod template; `objects` are the ConfigMaps and Secrets it may refer to, `claims` the
+    /// persistent volumes, which stay when the pod goes.
+    pub fn prepare(
+        runc: &Path,
+        template: &Value,
+        objects: &Objects,
+        claims: &Claims,
+    ) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("quench-pod-").tempdir()?;
-        let mut volumes = BTreeMap::new();
-        for volume in list(template.get("spec").unwrap_or(&Value::Null), "volumes") {
-            let name = string(volume, "/name").context("a volume has no name")?;
-            let path = folder.path().join("volumes").join(&name);
-            fs::create_dir_all(&path)?;
-            if volume.get("emptyDir").is_some() {
-                // The kubelet makes them so.
-                fs::set_permissions(&path, Permissions::from_mode(0o777))?;
-            } else if let Some(source) = string(volume, "/configMap/name") {
-                let data = objects.config_map(&source)?;
-                let items = volume.pointer("/configMap/items").and_then(Value::as_array);
-                let files: Vec<(String, String)> = match items {
-                    Some(items) => items
-                        .iter()
-                        .filter_map(|item| Some((string(item, "/key")?, string(item, "/path")?)))
-                        .collect(),
-                    None => data.keys().map(|key| (key.clone(), key.clone())).collect(),
-                };
-                for (key, file) in files {
-                    let text = data
-                        .get(&key)
-                        .with_context(|| format!("ConfigMap {source} has no key {key}"))?;
-                    fs::write(path.join(file), text)?;
-                }
-            } else {
-                bail!("volume {name} is of a kind this harness cannot make: {volume}");
-            }
-            volumes.insert(name, path);
-        }
+        let spec = template.get("spec").unwrap_or(&Value::Null);
+        let volumes = volumes::prepare(&folder.path().join("volumes"), spec, objects, claims)?;
         Ok(Self {
             runc: runc.to_path_buf(),
             folder,
             template: template.clone(),
+            objects: objects.clone(),
             volumes,
         })
     }
@@ -185,25 +169,19 @@ impl Pod {
         } else {
             arguments("args", "Cmd")
         };
-        let args: Vec<Value> = [command, rest]
+        let environment = Environment::of(&image.config, container, &self.objects)?;
+        let args: Vec<String> = [command, rest]
             .iter()
             .filter_map(Value::as_array)
             .flatten()
-            .cloned()
+            .filter_map(Value::as_str)
+            .map(|word| environment.expand(word))
             .collect();
-        let mut env: Vec<Value> = list(&image.config, "Env").to_vec();
-        for variable in list(container, "env") {
-            if let (Some(name), Some(value)) =
-                (string(variable, "/name"), string(variable, "/value"))
-            {
-                env.push(json!(format!("{name}={value}")));
-            }
-        }
-        let dropped = list(context.get("capabilities").unwrap_or(&Value::Null), "drop");
-        ensure!(
-            dropped.iter().any(|name| name == "ALL"),
-            "only pods that drop all capabilities are run here"
-        );
+        let groups: Vec<&Value> = list(pod_context, "supplementalGroups")
+            .iter()
+            .chain(pod_context.get("fsGroup"))
+            .collect();
+        let capabilities = capabilities(context);
         let read_only = context
             .get("readOnlyRootFilesystem")
             .and_then(Value::as_bool)
@@ -214,12 +192,15 @@ impl Pod {
             "ociVersion": "1.0.2",
             "process": {
                 "terminal": false,
-                "user": { "uid": uid, "gid": gid },
+                "user": { "uid": uid, "gid": gid, "additionalGids": groups },
                 "args": args,
-                "env": env,
+                "env": environment.lines(),
                 "cwd": directory.filter(|path| !path.is_empty()).unwrap_or_else(|| "/".to_owned()),
                 "noNewPrivileges": context.get("allowPrivilegeEscalation").and_then(Value::as_bool) == Some(false),
-                "capabilities": { "bounding": [], "effective": [], "inheritable": [], "permitted": [], "ambient": [] },
+                // Runtimes give no ambient capabilities, so the kernel takes all of them from who is not root.
+                "capabilities": {
+                    "bounding": capabilities, "effective": capabilities, "permitted": capabilities, "inheritable": [], "ambient": [],
+                },
             },
             "root": { "path": image.root, "readonly": read_only },
             "hostname": "quench-test",
@@ -228,15 +209,7 @@ impl Pod {
                 "namespaces": [
                     { "type": "pid" }, { "type": "ipc" }, { "type": "uts" }, { "type": "mount" }, { "type": "network" },
                 ],
-                // A few of what RuntimeDefault denies; the full profile belongs to the node, not to us.
-                "seccomp": {
-                    "defaultAction": "SCMP_ACT_ALLOW",
-                    "syscalls": [{
-                        "names": ["add_key", "bpf", "init_module", "kexec_load", "keyctl", "mount", "ptrace", "reboot",
-                            "setns", "swapon", "umount2", "unshare"],
-                        "action": "SCMP_ACT_ERRNO",
-                    }],
-                },
+                "seccomp": seccomp(setting("seccompProfile"))?,
                 "maskedPaths": ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"],
                 "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
             },
@@ -257,17 +230,17 @@ impl Pod {
                 .volumes
                 .get(&name)
                 .with_context(|| format!("there is no volume {name}"))?;
-            let mut source = volume.clone();
+            let mut source = volume.path.clone();
             if let Some(sub_path) = string(mount, "/subPath") {
-                source = volume.join(sub_path);
+                source = source.join(sub_path);
                 if !source.exists() {
                     // The kubelet makes missing folders of an emptyDir's subPath.
                     fs::create_dir_all(&source)?;
                     fs::set_permissions(&source, Permissions::from_mode(0o777))?;
                 }
             }
-            let writable = mount.get("readOnly").and_then(Value::as_bool) != Some(true)
-                && !self.is_config_map(&name);
+            let writable =
+                mount.get("readOnly").and_then(Value::as_bool) != Some(true) && !volume.read_only;
             mounts.push(json!({
                 "destination": string(mount, "/mountPath").context("a volume mount has no path")?,
                 "type": "bind",
@@ -276,12 +249,6 @@ impl Pod {
             }));
         }
         Ok(mounts)
-    }
-
-    fn is_config_map(&self, name: &str) -> bool {
-        list(self.spec(), "volumes").iter().any(|volume| {
-            string(volume, "/name").as_deref() == Some(name) && volume.get("configMap").is_some()
-        })
     }
 }
 
@@ -310,15 +277,126 @@ impl Container {
 
     /// `GET path` from inside the container's network; gives status code and body. Waits until the server listens.
     pub fn http_get(&mut self, port: u16, path: &str) -> Result<(u16, String)> {
-        let script = format!(
-            "exec 3<>/dev/tcp/127.0.0.1/{port} && printf 'GET {path} HTTP/1.0\\r\\nHost: test\\r\\n\\r\\n' >&3 && cat <&3"
-        );
-        let pid = self.pid.to_string();
-        let answer = self.process.wait_for(|_| {
-            let mut command = Command::new("nsenter");
-            command.args(["--target", &pid, "--net", "bash", "-c", &script]);
-            run(&mut command).ok().filter(|answer| !answer.is_empty())
-        })?;
+        let deadline = Instant::now() + START;
+        loop {
+            match self.request(port, path) {
+                Ok(answer) => return Ok(answer),
+                Err(error) => {
+                    if let Some(status) = self.process.ended()? {
+                        bail!("the container ended with {status}:\n{}", self.log());
+                    }
+                    if Instant::now() > deadline {
+                        return Err(error.context(format!("no answer:\n{}", self.log())));
+                    }
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            }
+        }
+    }
+
+    /// Runs a program inside, as the kubelet does for probes: same user, environment and limits. Gives whether it succeeded,
+    /// and what it printed.
+    pub fn execute(&self, command: &[String]) -> Result<(bool, String)> {
+        let output = Command::new(&self.runc)
+            .arg("--root")
+            .arg(&self.state)
+            .args(["exec", &self.id])
+            .args(command)
+            .stdin(Stdio::null())
+            .output()
+            .context("runc cannot be started")?;
+        let mut printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        printed.push_str(&String::from_utf8_lossy(&output.stderr));
+        Ok((output.status.success(), printed))
+    }
+
+    /// Asks a probe of the pod once: `Err` says why it failed.
+    fn ask(&self, probe: &Value, container: &Value) -> Result<()> {
+        if let Some(command) = probe.pointer("/exec/command").and_then(Value::as_array) {
+            let command: Vec<String> = command
+                .iter()
+                .filter_map(|word| word.as_str().map(str::to_owned))
+                .collect();
+            let (succeeded, printed) = self.execute(&command)?;
+            ensure!(succeeded, "{command:?} failed: {printed}");
+            return Ok(());
+        }
+        let action = ["httpGet", "tcpSocket"]
+            .into_iter()
+            .find_map(|key| probe.get(key))
+            .with_context(|| format!("a probe of a kind this harness cannot ask: {probe}"))?;
+        let port = port_number(action, container)?;
+        match string(action, "/path") {
+            Some(path) => {
+                let (status, _) = self.request(port, &path)?;
+                ensure!((200..400).contains(&status), "{path} answered {status}");
+            }
+            None => {
+                self.connect(port, "true")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until every probe of the container, as the pod declares it, has succeeded; gives how many it has.
+    pub fn wait_for_probes(&mut self, container: &Value) -> Result<usize> {
+        let mut asked = 0;
+        for name in ["startupProbe", "readinessProbe", "livenessProbe"] {
+            let Some(probe) = container.get(name).filter(|probe| !probe.is_null()) else {
+                continue;
+            };
+            asked += 1;
+            let deadline = Instant::now() + START;
+            loop {
+                let Err(error) = self.ask(probe, container) else {
+                    break;
+                };
+                if let Some(status) = self.process.ended()? {
+                    bail!("the container ended with {status}:\n{}", self.log());
+                }
+                if Instant::now() > deadline {
+                    return Err(error.context(format!("{name} never succeeded:\n{}", self.log())));
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }
+        Ok(asked)
+    }
+
+    /// Asks it to end, as the kubelet does, and waits until it has.
+    pub fn stop(mut self, signal: &str) -> Result<()> {
+        run(Command::new(&self.runc)
+            .arg("--root")
+            .arg(&self.state)
+            .args(["kill", &self.id, signal]))?;
+        wait_until(&self.id, START, || self.process.ended().ok().flatten())
+            .with_context(|| format!("it did not end after {signal}:\n{}", self.log()))?;
+        Ok(())
+    }
+
+    /// A program that is a connection to a port inside the container's network: what it reads goes there, what comes back
+    /// it prints. It ends when the server closes the connection.
+    pub fn dial(&self, port: u16) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .args(["--target", &self.pid.to_string(), "--net", "bash", "-c"])
+            .arg(format!(
+                "exec 3<>/dev/tcp/127.0.0.1/{port} 4<&0 || exit; cat <&4 >&3 & cat <&3; kill $!"
+            ));
+        command
+    }
+
+    /// What `script` prints in a shell whose descriptor 3 is a connection to a port inside the container's network.
+    fn connect(&self, port: u16, script: &str) -> Result<Vec<u8>> {
+        run(Command::new("nsenter")
+            .args(["--target", &self.pid.to_string(), "--net", "bash", "-c"])
+            .arg(format!("exec 3<>/dev/tcp/127.0.0.1/{port} && {script}")))
+    }
+
+    fn request(&self, port: u16, path: &str) -> Result<(u16, String)> {
+        let script =
+            format!("printf 'GET {path} HTTP/1.0\\r\\nHost: test\\r\\n\\r\\n' >&3 && cat <&3");
+        let answer = self.connect(port, &script)?;
         let answer = String::from_utf8_lossy(&answer).into_owned();
         let (head, body) = answer
             .split_once("\r\n\r\n")
@@ -332,6 +410,20 @@ impl Container {
             body.to_owned(),
         ))
     }
+}
+
+/// The port of a probe's action: a number, or the name of one of the container's.
+fn port_number(action: &Value, container: &Value) -> Result<u16> {
+    let port = action.get("port").context("a probe names no port")?;
+    let number = match port.as_str() {
+        None => port.as_u64(),
+        Some(name) => list(container, "ports")
+            .iter()
+            .find(|port| string(port, "/name").as_deref() == Some(name))
+            .and_then(|port| port.get("containerPort")?.as_u64()),
+    };
+    let number = number.with_context(|| format!("the container has no port {port}"))?;
+    Ok(u16::try_from(number)?)
 }
 
 impl Drop for Container {
@@ -374,11 +466,4 @@ fn image_user(image: &Image) -> Result<(Option<u64>, Option<u64>)> {
         }
     }
     Ok((user.parse().ok(), group))
-}
-
-fn string(value: &Value, pointer: &str) -> Option<String> {
-    value
-        .pointer(pointer)
-        .and_then(Value::as_str)
-        .map(str::to_owned)
 }

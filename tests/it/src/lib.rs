@@ -3,12 +3,14 @@
 //! The tests themselves are modules of one binary, `tests/it/main.rs`. Start with [`tools`], which finds the
 //! pinned tools and builds Quench's own binaries; [`nats`] and [`registry`] start servers that end with their
 //! value; [`container`] runs an unpacked image the way a node would run a hardened pod; [`pod`] reads what such a
-//! pod asks for out of rendered manifests.
+//! pod asks for out of rendered manifests, and [`volumes`] makes its volumes.
 //!
 //! A test whose tool or privilege is missing says so with [`skip!`] and returns. Where `QUENCH_REQUIRE_TOOLS` is set,
 //! as `make test` does, a missing tool fails instead: a suite that skipped everything must not look green.
 
+mod confinement;
 pub mod container;
+mod environment;
 pub mod nats;
 pub mod oci;
 pub mod pod;
@@ -16,6 +18,7 @@ pub mod pod_security;
 pub mod process;
 pub mod registry;
 pub mod tools;
+pub mod volumes;
 
 /// Says loudly why a test does not run, and returns from it.
 ///

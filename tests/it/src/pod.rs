@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::tools::run;
@@ -68,27 +70,74 @@ impl Objects {
         &self.0
     }
 
-    /// The pod template of the only object of `kind` that has one, such as `Deployment`.
-    pub fn pod(&self, kind: &str) -> Result<Value> {
+    /// The only object of `kind` that has a pod template, such as `Deployment`.
+    pub fn workload<'a>(&'a self, kind: &'a str) -> Result<&'a Value> {
         let mut found = self
             .of_kind(kind)
-            .filter_map(|object| object.pointer("/spec/template"));
+            .filter(|object| object.pointer("/spec/template").is_some());
         match (found.next(), found.next()) {
-            (Some(template), None) => Ok(template.clone()),
+            (Some(object), None) => Ok(object),
             (None, _) => bail!("no {kind} with a pod template was rendered"),
             _ => bail!("more than one {kind} was rendered"),
         }
     }
 
-    /// The `data` of a ConfigMap.
-    pub fn config_map(&self, name: &str) -> Result<BTreeMap<String, String>> {
+    /// The pod template of the only object of `kind` that has one.
+    pub fn pod(&self, kind: &str) -> Result<Value> {
+        Ok(self
+            .workload(kind)?
+            .pointer("/spec/template")
+            .cloned()
+            .unwrap_or_default())
+    }
+
+    /// What a ConfigMap or Secret holds, by key, decoded.
+    pub fn data(&self, kind: &str, name: &str) -> Result<BTreeMap<String, Vec<u8>>> {
         let object = self
-            .of_kind("ConfigMap")
-            .find(|object| object.pointer("/metadata/name").and_then(Value::as_str) == Some(name))
-            .with_context(|| format!("no ConfigMap {name} was rendered"))?;
-        Ok(serde_json::from_value(
-            object.get("data").cloned().unwrap_or_default(),
-        )?)
+            .of_kind(kind)
+            .find(|object| string(object, "/metadata/name").as_deref() == Some(name))
+            .with_context(|| format!("no {kind} {name} was rendered"))?;
+        let mut data = BTreeMap::new();
+        for (field, encoded) in [
+            ("data", kind == "Secret"),
+            ("binaryData", true),
+            ("stringData", false),
+        ] {
+            let entries = object.get(field).and_then(Value::as_object);
+            for (key, value) in entries.into_iter().flatten() {
+                let text = value.as_str().unwrap_or_default();
+                let bytes = if encoded {
+                    STANDARD
+                        .decode(text)
+                        .with_context(|| format!("{kind} {name}, key {key}: no base64"))?
+                } else {
+                    text.as_bytes().to_vec()
+                };
+                data.insert(key.clone(), bytes);
+            }
+        }
+        Ok(data)
+    }
+
+    /// The variables that an entry of `envFrom` stands for, without its prefix.
+    pub(crate) fn keys_of(&self, source: &Value) -> Result<BTreeMap<String, String>> {
+        for (kind, field) in [("ConfigMap", "configMapRef"), ("Secret", "secretRef")] {
+            let Some(name) = string(source, &format!("/{field}/name")) else {
+                continue;
+            };
+            let optional = source
+                .pointer(&format!("/{field}/optional"))
+                .and_then(Value::as_bool);
+            return match self.data(kind, &name) {
+                Ok(data) => data
+                    .into_iter()
+                    .map(|(key, value)| Ok((key, String::from_utf8(value)?)))
+                    .collect(),
+                Err(_) if optional == Some(true) => Ok(BTreeMap::new()),
+                Err(error) => Err(error),
+            };
+        }
+        bail!("variables come from where this harness cannot look: {source}")
     }
 
     fn of_kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Value> {
@@ -104,4 +153,12 @@ pub fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
         .get(key)
         .and_then(Value::as_array)
         .map_or(&[], Vec::as_slice)
+}
+
+/// The string at a JSON pointer, when there is one.
+pub fn string(value: &Value, pointer: &str) -> Option<String> {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .map(str::to_owned)
 }

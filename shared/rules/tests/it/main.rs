@@ -11,7 +11,6 @@
     reason = "tests fail by panicking"
 )]
 
-mod corpus;
 mod equality;
 mod pitfalls;
 mod pod_security;

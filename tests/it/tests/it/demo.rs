@@ -12,6 +12,7 @@ use quench_it::oci::{Layout, text, unpacked_size};
 use quench_it::pod::{Objects, list};
 use quench_it::pod_security::restricted_violations;
 use quench_it::tools::{is_root, quench, run, workspace};
+use quench_it::volumes::Claims;
 use quench_it::{need, skip};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -246,7 +247,8 @@ fn the_hardened_image_is_small_and_answers_http_as_the_chart_runs_it() -> Result
             "the chart asks for {asked}, the package holds {held}"
         );
 
-        let pod = Pod::prepare(&runc, &template, &objects)?;
+        let claims = Claims::of(objects.workload("Deployment")?)?;
+        let pod = Pod::prepare(&runc, &template, &objects, &claims)?;
         pod.run_init_containers(&image)?;
         let mut nginx = pod.start_only_container(&image)?;
         let (status, body) = nginx.http_get(8080, "/")?;

@@ -1,5 +1,6 @@
 //! The image of the demo: put together from Debian packages, and what any other tool sees in it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -10,25 +11,32 @@ use quench_it::oci::{Layout, unpacked_size};
 use quench_it::pod::Objects;
 use quench_it::pod_security::restricted_violations;
 use quench_it::tools::{is_root, run, workspace};
+use quench_it::volumes::Claims;
 use quench_it::{need, skip};
 use serde_json::{Value, json};
 
-/// Builds the demo image, once for all tests and quickly when it is there from an earlier run; gives its layout.
+/// Builds the image of the demo's own chart; gives its layout.
 pub fn build() -> Result<PathBuf> {
-    static BUILT: LazyLock<Mutex<Option<PathBuf>>> = LazyLock::new(Mutex::default);
+    build_recipe("nginx")
+}
+
+/// Builds the image of a recipe of the demo, once for all tests and quickly when it is there from an earlier run; gives its
+/// layout.
+pub fn build_recipe(name: &'static str) -> Result<PathBuf> {
+    static BUILT: LazyLock<Mutex<BTreeMap<&str, PathBuf>>> = LazyLock::new(Mutex::default);
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(path) = built.as_ref() {
+    if let Some(path) = built.get(name) {
         return Ok(path.clone());
     }
     let home = std::env::home_dir().context("there is no home folder")?;
-    let layout = home.join(".cache/quench/demo/nginx");
+    let layout = home.join(".cache/quench/demo").join(name);
     let demo = workspace().join("deploy/demo");
     run(Command::new("python3")
         .arg(demo.join("build-image.py"))
-        .arg(demo.join("images/nginx.toml"))
+        .arg(demo.join("images").join(format!("{name}.toml")))
         .arg("--output")
         .arg(&layout))?;
-    *built = Some(layout.clone());
+    built.insert(name, layout.clone());
     Ok(layout)
 }
 
@@ -149,7 +157,8 @@ fn it_can_serve_the_charts_page_as_an_unprivileged_user_on_a_read_only_root() ->
     let violations = restricted_violations(&pod);
     ensure!(violations.is_empty(), "{violations:?}");
 
-    let pod = Pod::prepare(&runc, &pod, &objects)?;
+    let claims = Claims::of(objects.workload("Deployment")?)?;
+    let pod = Pod::prepare(&runc, &pod, &objects, &claims)?;
     pod.run_init_containers(&image)?;
     let mut nginx = pod.start_only_container(&image)?;
     let (status, body) = nginx.http_get(8080, "/")?;

@@ -6,9 +6,9 @@
 mod command_line;
 mod demo;
 mod demo_image;
+mod demo_pods;
 mod engines;
 mod fleet;
-mod outside_charts;
 mod pod_security;
 mod rule_verbs;
 mod servers;
