@@ -125,7 +125,9 @@ pub async fn harden_chart(
     let expected = Expected::new(helm, &plain, level, demands).await?;
     tree::add_siblings_files(&mut hardened, &plain, &expected.before)?;
     let after = helm.render(&hardened, &expected.request).await?;
-    let comparison = expected.compare(&after);
+    let comparison = expected
+        .compare(helm, &plain, level, demands, &after)
+        .await?;
     if !comparison.is_same() {
         return Err(HardenError::Input(format!(
             "chart {}: its own hardening differs from what the rules say, so it is not shipped: {comparison}",
@@ -165,8 +167,6 @@ pub struct Examination {
     pub comparison: Comparison,
     /// What the chart rendered to before it was hardened.
     pub before: Rendered,
-    /// The same once more: what differs is random.
-    pub again: Rendered,
     /// What it renders to now.
     pub after: Rendered,
     /// Findings of the rules at these values.
@@ -189,7 +189,9 @@ pub async fn examine(
     let plain = plain(hardened)?;
     let expected = Expected::new(helm, &plain, level, demands).await?;
     let after = helm.render(hardened, &expected.request).await?;
-    let comparison = expected.compare(&after);
+    let comparison = expected
+        .compare(helm, &plain, level, demands, &after)
+        .await?;
     let mut report = expected.report(&plain, level, demands, &after);
     findings::tell(&mut report, &expected.verdicts);
     Ok(Examination {
@@ -197,7 +199,6 @@ pub async fn examine(
         findings: findings::findings(demands.package, &expected.verdicts),
         report,
         before: expected.before,
-        again: expected.second,
         after,
     })
 }
@@ -238,12 +239,8 @@ struct Expected {
     request: Request,
     settings: Settings,
     before: Rendered,
-    /// What a second render gave: charts put in random values.
-    second: Rendered,
     tree: Tree,
     rendered: Rendered,
-    /// What the rules make of the second render.
-    again: Rendered,
     verdicts: Vec<Verdict>,
 }
 
@@ -258,33 +255,44 @@ impl Expected {
         let defaults = Settings::new(demands.policy, demands.target);
         let settings = settings_in_force(plain, &request, &defaults)?;
         let before = helm.render(plain, &request).await?;
-        let second = helm.render(plain, &request).await?;
-        let surroundings = surroundings(level, demands, &settings);
         let tree = Tree::new(plain, &request.release, &before);
-        let (rendered, verdicts) = harden(&before, &tree, surroundings);
-        let (again, _) = harden(
-            &second,
-            &Tree::new(plain, &request.release, &second),
-            surroundings,
-        );
+        let (rendered, verdicts) = harden(&before, &tree, surroundings(level, demands, &settings));
         Ok(Self {
             request,
             settings,
             before,
-            second,
             tree,
             rendered,
-            again,
             verdicts,
         })
     }
 
-    fn compare(&self, after: &Rendered) -> Comparison {
-        let options = Options {
+    /// Compares with what the hardened chart renders to. Only where the two differ the chart is rendered once more, which
+    /// shows what of it is random.
+    async fn compare(
+        &self,
+        helm: &Helm,
+        plain: &Chart,
+        level: Level,
+        demands: Demands<'_>,
+        after: &Rendered,
+    ) -> Result<Comparison, HardenError> {
+        let mut options = Options {
             ignore_checksums: true,
-            again: std::slice::from_ref(&self.again),
+            again: &[],
         };
-        compare(&self.rendered, after, options)
+        let comparison = compare(&self.rendered, after, options);
+        if comparison.is_same() {
+            return Ok(comparison);
+        }
+        let second = helm.render(plain, &self.request).await?;
+        let (again, _) = harden(
+            &second,
+            &Tree::new(plain, &self.request.release, &second),
+            surroundings(level, demands, &self.settings),
+        );
+        options.again = std::slice::from_ref(&again);
+        Ok(compare(&self.rendered, after, options))
     }
 
     fn report(

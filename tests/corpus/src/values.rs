@@ -1,19 +1,23 @@
 //! Sets of values to try a chart at.
 //!
-//! A chart's own tests know best which values it can take (`ci/*.yaml`). Beside these, single values of its `values.yaml` are
-//! turned to the other side: switches first, evenly over the whole file, then numbers and names. Which of the
-//! candidates can be used shows when the original is rendered with them.
+//! A chart's own tests know best which values it can take (`ci/*.yaml`). Beside these come sets of its value space, which
+//! reach what its templates decide by, evenly over the whole of it; then single numbers and names of its `values.yaml`, turned to
+//! others. Which of the candidates can be used shows when the original is rendered with them.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use quench_chart::Chart;
+use quench_chart::value_space::{Limits, ValueSpace};
 use serde_json::{Map, Value};
 
-/// Deepest switch turned.
+/// Deepest value turned.
 const MAX_DEPTH: usize = 8;
 /// Most candidates of each sort: enough to find some that render, few enough to try them all.
 const MAX_CANDIDATES: usize = 16;
+/// Value files of the chart's own tests that come before everything else.
+const OWN_FIRST: usize = 2;
 
 /// Values to render with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,26 +37,36 @@ pub fn candidates(chart: &Chart, folder: &Path) -> Result<Vec<ValueSet>> {
         name: "defaults".to_owned(),
         text: String::new(),
     }];
-    sets.extend(own(folder)?);
+    let mut own = own(folder)?;
+    let rest = own.split_off(own.len().min(OWN_FIRST));
+    sets.extend(own);
+    let space = ValueSpace::of(chart, &[], Limits::default())?;
+    let planned: Vec<_> = space.sets.iter().skip(1).collect();
+    sets.extend(
+        spread(&planned, MAX_CANDIDATES)
+            .into_iter()
+            .map(|set| ValueSet {
+                name: set.to_string(),
+                text: set.values_file(),
+            }),
+    );
+    sets.extend(rest);
     let values = chart.values()?;
     let mut leaves = Vec::new();
     collect(&values, &mut Vec::new(), &mut leaves);
-    let of_sort = |wanted: fn(&Value) -> bool| {
-        let chosen: Vec<_> = leaves.iter().filter(|(_, value)| wanted(value)).collect();
-        spread(&chosen, MAX_CANDIDATES)
-            .into_iter()
-            .filter_map(|(path, value)| turned(path, value))
-            .collect::<Vec<_>>()
-    };
-    let switches = of_sort(Value::is_boolean);
-    let others = of_sort(|value| value.is_u64() || value.is_string());
-    sets.extend(switches);
-    sets.extend(others);
+    let turned: Vec<ValueSet> = leaves
+        .iter()
+        .filter_map(|(path, value)| turned(path, value))
+        .collect();
+    let turned: Vec<&ValueSet> = turned.iter().collect();
+    sets.extend(spread(&turned, MAX_CANDIDATES).into_iter().cloned());
     // Every chart sees globals, also one without values of its own.
-    sets.extend(["one", "two"].map(|name| ValueSet {
-        name: format!("global.corpus={name}"),
-        text: format!("{{\"global\": {{\"corpus\": \"{name}\"}}}}"),
+    sets.extend((1..=5).map(|number| ValueSet {
+        name: format!("global.corpus={number}"),
+        text: format!("{{\"global\": {{\"corpus\": {number}}}}}"),
     }));
+    let mut seen = BTreeSet::new();
+    sets.retain(|set| seen.insert(set.text.clone()));
     Ok(sets)
 }
 
@@ -95,7 +109,7 @@ fn collect<'v>(
                 path.pop();
             }
         }
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => leaves.push((path.clone(), value)),
+        Value::Number(_) | Value::String(_) => leaves.push((path.clone(), value)),
         _ => {}
     }
 }
@@ -118,7 +132,6 @@ fn spread<T: Copy>(items: &[T], most: usize) -> Vec<T> {
 fn turned(path: &[&str], value: &Value) -> Option<ValueSet> {
     let name = path.last()?.to_lowercase();
     let other: Value = match value {
-        Value::Bool(on) => (!on).into(),
         Value::Number(number) => {
             let number = number.as_u64()?;
             // Counts may grow; a port or an id that moves shows in many objects.
@@ -141,14 +154,14 @@ fn turned(path: &[&str], value: &Value) -> Option<ValueSet> {
     })
 }
 
-/// All of these values at once, later over earlier; `None` for fewer than two, or where one is no JSON map.
+/// All of these values at once, later over earlier; `None` for fewer than two, or where one is no map.
 pub fn together(sets: &[ValueSet]) -> Option<ValueSet> {
     if sets.len() < 2 {
         return None;
     }
     let mut all = Map::new();
     for set in sets {
-        let Value::Object(values) = serde_json::from_str(&set.text).ok()? else {
+        let Value::Object(values) = quench_chart::yaml::values(&set.text).ok()? else {
             return None;
         };
         quench_chart::yaml::merge(&mut all, values);
@@ -166,43 +179,43 @@ mod tests {
     use super::*;
 
     fn sample(values: &str) -> Chart {
+        let template = "{{ if .Values.a.enabled }}kind: A{{ end }}\n";
         Chart::from_files(BTreeMap::from([
             (
                 "Chart.yaml".to_owned(),
                 "apiVersion: v2\nname: a\nversion: 1.0.0\n".into(),
             ),
             ("values.yaml".to_owned(), values.to_owned().into()),
+            ("templates/a.yaml".to_owned(), template.into()),
         ]))
         .unwrap()
     }
 
     #[test]
-    fn switches_and_counts_are_turned() {
-        let chart = sample("a: {on: true, name: x}\nreplicas: 2\nnameOverride: ''\n");
+    fn switches_come_first_then_counts_and_names() {
+        let chart = sample("a: {enabled: true, name: x}\nreplicas: 2\nnameOverride: ''\n");
         let sets = candidates(&chart, Path::new("/nowhere")).unwrap();
         let names: Vec<_> = sets.iter().map(|set| set.name.as_str()).collect();
         assert_eq!(
-            names,
+            names[..4],
             [
                 "defaults",
-                "a.on=false",
+                "a.enabled=false",
                 "replicas=3",
                 "nameOverride=\"renamed\"",
-                "global.corpus=one",
-                "global.corpus=two"
             ]
         );
-        assert_eq!(sets[1].text, r#"{"a":{"on":false}}"#);
+        assert_eq!(names.len(), 9, "{names:?}");
+        assert_eq!(sets[1].text, r#"{"a":{"enabled":false}}"#);
     }
 
     #[test]
-    fn candidates_come_from_the_whole_file() {
-        let values: String = (0..64).map(|n| format!("s{n:02}: true\n")).collect();
-        let sets = candidates(&sample(&values), Path::new("/nowhere")).unwrap();
-        let switches: Vec<_> = sets.iter().filter(|s| s.name.starts_with('s')).collect();
-        assert_eq!(switches.len(), MAX_CANDIDATES);
-        assert_eq!(switches[0].name, "s00=false");
-        assert_eq!(switches[7].name, "s56=false");
+    fn candidates_come_from_everywhere() {
+        let items: Vec<usize> = (0..64).collect();
+        let chosen = spread(&items, 8);
+        assert_eq!(chosen, [0, 16, 32, 48, 8, 24, 40, 56]);
+        assert_eq!(spread(&items, 100).len(), 64);
+        assert_eq!(spread(&items[..0], 8), Vec::<usize>::new());
     }
 
     #[test]
@@ -213,7 +226,9 @@ mod tests {
         };
         let joined = together(&[set(r#"{"a":{"b":1}}"#), set(r#"{"a":{"c":2}}"#)]).unwrap();
         assert_eq!(joined.text, r#"{"a":{"b":1,"c":2}}"#);
-        assert_eq!(together(&[set("a: 1"), set("{}")]), None);
+        let joined = together(&[set("a: {b: 1}"), set("a: {b: 2}")]).unwrap();
+        assert_eq!(joined.text, r#"{"a":{"b":2}}"#);
+        assert_eq!(together(&[set("[1]"), set("{}")]), None);
         assert_eq!(together(&[set("{}")]), None);
     }
 }
