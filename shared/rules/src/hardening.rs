@@ -2,7 +2,7 @@
 //!
 //! [`harden_chart`] renders a chart as it is, lets the rules say what should become of that, puts the same rules into
 //! the chart as templates, renders it again, and compares. Where the two differ the chart is refused: what cannot
-//! be shown to be right is not shipped. [`verify`] compares at other values, and [`examine`] tells what it compared. [`evidence_of`] reads what is known of a package's images.
+//! be shown to be right is not shipped. [`verify`] compares at other values. [`evidence_of`] reads what is known of a package's images.
 
 pub mod controls;
 mod findings;
@@ -146,6 +146,19 @@ pub async fn harden_chart(
     })
 }
 
+/// A hardened chart at certain values.
+#[derive(Debug, Clone)]
+pub struct Verification {
+    /// How what it renders to differs from what the rules make of what it rendered to before; not at all where it is right.
+    pub comparison: Comparison,
+    /// What the chart rendered to before it was hardened.
+    pub before: Rendered,
+    /// What it renders to now.
+    pub after: Rendered,
+    /// Findings of the rules at these values.
+    pub findings: Vec<Finding>,
+}
+
 /// Compares what a hardened chart renders to, at the values given, with what the rules make of what the
 /// chart rendered to before. `level` and `demands` must be those the chart was hardened with, but for the values.
 ///
@@ -156,48 +169,16 @@ pub async fn verify(
     hardened: &Chart,
     level: Level,
     demands: Demands<'_>,
-) -> Result<Comparison, HardenError> {
-    Ok(examine(helm, hardened, level, demands).await?.comparison)
-}
-
-/// A hardened chart at certain values.
-#[derive(Debug, Clone)]
-pub struct Examination {
-    /// How what it renders to differs from what the rules make of what it rendered to before; not at all where it is right.
-    pub comparison: Comparison,
-    /// What the chart rendered to before it was hardened.
-    pub before: Rendered,
-    /// What it renders to now.
-    pub after: Rendered,
-    /// Findings of the rules at these values.
-    pub findings: Vec<Finding>,
-    /// What was changed and what was not at these values.
-    pub report: Report,
-}
-
-/// Does what [`verify`] does, and tells what it saw. `level` and `demands` must be those the chart was hardened with, but
-/// for the values.
-///
-/// # Errors
-/// One of the two does not render.
-pub async fn examine(
-    helm: &Helm,
-    hardened: &Chart,
-    level: Level,
-    demands: Demands<'_>,
-) -> Result<Examination, HardenError> {
+) -> Result<Verification, HardenError> {
     let plain = plain(hardened)?;
     let expected = Expected::new(helm, &plain, level, demands).await?;
     let after = helm.render(hardened, &expected.request).await?;
     let comparison = expected
         .compare(helm, &plain, level, demands, &after)
         .await?;
-    let mut report = expected.report(&plain, level, demands, &after);
-    findings::tell(&mut report, &expected.verdicts);
-    Ok(Examination {
+    Ok(Verification {
         comparison,
         findings: findings::findings(demands.package, &expected.verdicts),
-        report,
         before: expected.before,
         after,
     })
@@ -222,7 +203,9 @@ pub async fn examine(
         expected.rendered.clone()
     };
     let mut report = expected.report(&plain, level, demands, &after);
-    let comparison = expected.compare(&after);
+    let comparison = expected
+        .compare(helm, &plain, level, demands, &after)
+        .await?;
     if !comparison.is_same() {
         report.notes.push(format!(
             "The chart was hardened by other rules, or changed since: what it renders differs from what is told here: {comparison}"

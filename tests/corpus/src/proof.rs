@@ -11,7 +11,7 @@ use quench_chart::workload;
 use quench_model::{
     FactsFile, Finding, FindingState, ImageFacts, Level, PackageName, Policy, Target, WritablePath,
 };
-use quench_rules::hardening::{Demands, Examination, examine, harden_chart};
+use quench_rules::hardening::{Demands, Verification, harden_chart, verify};
 use quench_rules::pod_security::{self, Standard, Version, Violation};
 use quench_rules::rule::Source;
 use quench_rules::{Evidence, rule};
@@ -184,13 +184,13 @@ impl Order {
         Ok(block_on(hardened)??.chart)
     }
 
-    /// What [`examine`] sees of a hardened chart at these values.
+    /// What [`verify`] sees of a hardened chart at these values.
     ///
     /// # Errors
-    /// What [`examine`] says.
-    pub fn examine(&self, helm: &Helm, hardened: &Chart, set: &ValueSet) -> Result<Examination> {
+    /// What [`verify`] says.
+    pub fn verify(&self, helm: &Helm, hardened: &Chart, set: &ValueSet) -> Result<Verification> {
         let values = [set.text.clone().into_bytes()];
-        let seen = examine(helm, hardened, Level::Operable, self.demands(&values));
+        let seen = verify(helm, hardened, Level::Operable, self.demands(&values));
         Ok(block_on(seen)??)
     }
 
@@ -339,7 +339,7 @@ impl Trial<'_> {
     }
 
     fn at(&mut self, set: &ValueSet) {
-        let seen = match self.order.examine(self.helm, self.hardened, set) {
+        let seen = match self.order.verify(self.helm, self.hardened, set) {
             Ok(seen) => seen,
             Err(error) => {
                 // One of two did not render. Where it is the original, these values are none for this chart.
@@ -369,7 +369,7 @@ impl Trial<'_> {
     }
 
     /// Switched off, it is what it was.
-    fn off(&mut self, set: &ValueSet, seen: &Examination) {
+    fn off(&mut self, set: &ValueSet, seen: &Verification) {
         let off = match render(self.helm, self.hardened, set, &[OFF]) {
             Ok(off) => off,
             Err(error) => return self.fail(Claim::OffIsOriginal, set, &format!("{error:#}")),
@@ -399,13 +399,13 @@ impl Trial<'_> {
     }
 
     /// Switched on, it is what the evaluator says.
-    fn agreement(&mut self, set: &ValueSet, seen: &Examination) {
+    fn agreement(&mut self, set: &ValueSet, seen: &Verification) {
         let mut comparison = seen.comparison.clone();
         for _ in 1..ATTEMPTS {
             if comparison.is_same() {
                 return;
             }
-            match self.order.examine(self.helm, self.hardened, set) {
+            match self.order.verify(self.helm, self.hardened, set) {
                 Ok(again) => comparison = again.comparison,
                 Err(error) => return self.fail(Claim::OnRenders, set, &format!("{error:#}")),
             }
@@ -415,7 +415,7 @@ impl Trial<'_> {
         }
     }
 
-    fn pods(&mut self, set: &ValueSet, seen: &Examination) {
+    fn pods(&mut self, set: &ValueSet, seen: &Verification) {
         let open = open_pods(&seen.after, &seen.findings);
         let counts = PodCounts {
             total: pods(&seen.after).count(),

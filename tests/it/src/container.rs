@@ -224,7 +224,11 @@ impl Pod {
             json!({ "destination": "/dev/shm", "type": "tmpfs", "source": "shm",
                 "options": ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"] }),
         ];
-        for mount in list(container, "volumeMounts") {
+        let mut asked: Vec<&Value> = list(container, "volumeMounts").iter().collect();
+        // Runtimes mount outer folders before those inside them.
+        asked
+            .sort_by_key(|mount| string(mount, "/mountPath").map(|path| path.matches('/').count()));
+        for mount in asked {
             let name = string(mount, "/name").context("a volume mount has no name")?;
             let volume = self
                 .volumes

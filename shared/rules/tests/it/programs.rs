@@ -128,6 +128,7 @@ impl Case {
         self.with(values, async |demands| {
             verify(helm, hardened, self.level, demands).await
         })
+        .map(|verified| verified.comparison)
         .map_err(|error| format!("{}: {values}: {error}", hardened.name()))
     }
 
