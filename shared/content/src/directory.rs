@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! oci-layout  index.json  blobs/sha256/<hex>    the layout that skopeo and others read
+//! refs/<kind>/<rest>                            names that Quench keeps for itself, one file each
 //! staging/                                      bytes on their way in; renamed when complete
 //! cache/                                        derived data, may be deleted at any time
-//! .lock                                         taken while index.json changes
+//! .lock                                         taken while names change
 //! ```
 
 use std::fs::{self, File};
@@ -12,19 +13,21 @@ use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use quench_model::{Descriptor, Digest, Hasher, annotation};
+use quench_model::{Descriptor, Digest, Hasher};
 use tempfile::NamedTempFile;
 
 use crate::artefact::Index;
+use crate::names::Names;
 use crate::{BlobWriter, RefName, StoreError};
 
-/// Most bytes of `index.json` that are read: about 250,000 names.
-const INDEX_LIMIT: u64 = 128 << 20;
+/// Most bytes of an index of referrers that are read: about 250,000 referrers of one manifest.
+const REFERRERS_LIMIT: u64 = 128 << 20;
 
 /// A store in a folder. Cheap to clone; safe to use from several processes at once.
 #[derive(Debug, Clone)]
 pub struct DirectoryStore {
     root: Arc<PathBuf>,
+    names: Arc<Names>,
 }
 
 impl DirectoryStore {
@@ -39,6 +42,7 @@ impl DirectoryStore {
             fs::create_dir_all(&path).map_err(StoreError::io("create folder", path))?;
         }
         let store = Self {
+            names: Arc::new(Names::new(&root)),
             root: Arc::new(root),
         };
         let marker = store.root.join("oci-layout");
@@ -56,10 +60,8 @@ impl DirectoryStore {
                 }
             }
             Err(e) if e.kind() == ErrorKind::NotFound => {
-                store.replace("index.json.new", "index.json", |file| {
-                    write_json(file, &Index::of(Vec::new()))
-                })?;
-                store.replace("oci-layout.new", "oci-layout", |file| {
+                store.names.create()?;
+                store.names.replace(&marker, |file| {
                     file.write_all(b"{\"imageLayoutVersion\":\"1.0.0\"}")
                 })?;
             }
@@ -238,7 +240,11 @@ impl DirectoryStore {
 
     /// Takes a lock that other processes with the same folder respect; held until the file is dropped.
     pub(crate) fn lock(&self, name: &str) -> Result<File, StoreError> {
-        let path = self.root.join(format!(".{name}.lock"));
+        self.lock_file(&format!(".{name}.lock"))
+    }
+
+    fn lock_file(&self, name: &str) -> Result<File, StoreError> {
+        let path = self.root.join(name);
         let file = File::options()
             .create(true)
             .truncate(false)
@@ -265,66 +271,47 @@ impl DirectoryStore {
 
     /// Points `name` to a manifest.
     pub fn tag(&self, name: &RefName, descriptor: &Descriptor) -> Result<(), StoreError> {
-        self.update(|index| {
-            set_ref(index, name, descriptor);
-            Ok(())
-        })
+        let _held = self.lock_file(".lock")?;
+        self.names.set(name, descriptor)
     }
 
     /// What `name` points to.
     pub fn resolve(&self, name: &RefName) -> Result<Option<Descriptor>, StoreError> {
-        Ok(self.load()?.manifests.into_iter().find_map(|mut found| {
-            (found.annotation(annotation::REF_NAME) == Some(name.as_str())).then(|| {
-                found.annotations.remove(annotation::REF_NAME);
-                found
-            })
-        }))
+        self.names.get(name)
     }
 
-    /// All names and what they point to, sorted.
-    pub fn tags(&self) -> Result<Vec<(RefName, Descriptor)>, StoreError> {
-        let mut tags: Vec<_> = self
-            .load()?
-            .manifests
-            .into_iter()
-            .filter_map(|mut found| {
-                let name = found.annotations.remove(annotation::REF_NAME)?;
-                Some((name.parse::<RefName>().ok()?, found))
-            })
-            .collect();
-        tags.sort_by(|a, b| a.0.cmp(&b.0));
-        Ok(tags)
+    /// All names that begin so, sorted.
+    pub fn names(&self, prefix: &str) -> Result<Vec<RefName>, StoreError> {
+        Ok(self.names.starting_with(prefix)?.into_iter().collect())
     }
 
     /// Adds a referrer to the index of a manifest's referrers.
     pub fn add_referrer(&self, subject: &Digest, referrer: &Descriptor) -> Result<(), StoreError> {
         let name = RefName::referrers(subject);
-        self.update(|index| {
-            let mut list = match find_ref(index, &name) {
-                Some(found) => self.read_index(found)?,
-                None => Index::of(Vec::new()),
-            };
-            if list.manifests.iter().any(|d| d.digest == referrer.digest) {
-                return Ok(());
-            }
-            list.manifests.push(referrer.clone());
-            list.manifests.sort_by(|a, b| a.digest.cmp(&b.digest));
-            let bytes = encode(&list)?;
-            let mut writer = self.writer()?;
-            let place = self.root.join("staging");
-            writer
-                .write_all(&bytes)
-                .map_err(StoreError::io("write", place))?;
-            let descriptor = self.commit(writer, quench_model::media_type::INDEX)?;
-            set_ref(index, &name, &descriptor);
-            Ok(())
-        })
+        let _held = self.lock_file(".lock")?;
+        let mut list = match self.names.get(&name)? {
+            Some(found) => self.read_index(&found)?,
+            None => Index::of(Vec::new()),
+        };
+        if list.manifests.iter().any(|d| d.digest == referrer.digest) {
+            return Ok(());
+        }
+        list.manifests.push(referrer.clone());
+        list.manifests.sort_by(|a, b| a.digest.cmp(&b.digest));
+        let bytes = encode(&list)?;
+        let mut writer = self.writer()?;
+        let place = self.root.join("staging");
+        writer
+            .write_all(&bytes)
+            .map_err(StoreError::io("write", place))?;
+        let descriptor = self.commit(writer, quench_model::media_type::INDEX)?;
+        self.names.set(&name, &descriptor)
     }
 
     /// The referrers of a manifest, sorted by digest.
     pub fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, StoreError> {
-        match find_ref(&self.load()?, &RefName::referrers(subject)) {
-            Some(found) => Ok(self.read_index(found)?.manifests),
+        match self.names.get(&RefName::referrers(subject))? {
+            Some(found) => Ok(self.read_index(&found)?.manifests),
             None => Ok(Vec::new()),
         }
     }
@@ -335,71 +322,12 @@ impl DirectoryStore {
     }
 
     fn read_index(&self, descriptor: &Descriptor) -> Result<Index, StoreError> {
-        let bytes = self.read(descriptor, INDEX_LIMIT)?;
+        let bytes = self.read(descriptor, REFERRERS_LIMIT)?;
         serde_json::from_slice(&bytes).map_err(|e| StoreError::Malformed {
             what: format!("index {}", descriptor.digest),
             reason: e.to_string(),
         })
     }
-
-    fn load(&self) -> Result<Index, StoreError> {
-        let path = self.root.join("index.json");
-        let mut bytes = Vec::new();
-        File::open(&path)
-            .and_then(|file| file.take(INDEX_LIMIT).read_to_end(&mut bytes))
-            .map_err(StoreError::io("read", &path))?;
-        serde_json::from_slice(&bytes).map_err(|e| StoreError::Malformed {
-            what: path.display().to_string(),
-            reason: e.to_string(),
-        })
-    }
-
-    /// Changes `index.json` under the store's lock, so that no other process's change is lost.
-    fn update(
-        &self,
-        change: impl FnOnce(&mut Index) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        let path = self.root.join(".lock");
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(StoreError::io("open", &path))?;
-        lock.lock().map_err(StoreError::io("lock", &path))?;
-        let mut index = self.load()?;
-        let before = index.clone();
-        change(&mut index)?;
-        if index == before {
-            return Ok(());
-        }
-        self.replace("index.json.new", "index.json", |file| {
-            write_json(file, &index)
-        })
-    }
-
-    fn replace(
-        &self,
-        new: &str,
-        name: &str,
-        write: impl FnOnce(&mut NamedTempFile) -> std::io::Result<()>,
-    ) -> Result<(), StoreError> {
-        let path = self.root.join(name);
-        let mut file = tempfile::Builder::new()
-            .prefix(new)
-            .tempfile_in(self.root.join("staging"))
-            .map_err(StoreError::io("write", &path))?;
-        write(&mut file)
-            .and_then(|()| file.as_file().sync_data())
-            .map_err(StoreError::io("write", &path))?;
-        file.persist(&path)
-            .map_err(|e| StoreError::io("write", &path)(e.error))?;
-        Ok(())
-    }
-}
-
-fn write_json(file: &mut NamedTempFile, index: &Index) -> std::io::Result<()> {
-    serde_json::to_writer(file, index).map_err(std::io::Error::from)
 }
 
 fn encode(index: &Index) -> Result<Vec<u8>, StoreError> {
@@ -407,26 +335,4 @@ fn encode(index: &Index) -> Result<Vec<u8>, StoreError> {
         what: "index of referrers".to_owned(),
         reason: e.to_string(),
     })
-}
-
-fn find_ref<'a>(index: &'a Index, name: &RefName) -> Option<&'a Descriptor> {
-    index
-        .manifests
-        .iter()
-        .find(|d| d.annotation(annotation::REF_NAME) == Some(name.as_str()))
-}
-
-fn set_ref(index: &mut Index, name: &RefName, descriptor: &Descriptor) {
-    index
-        .manifests
-        .retain(|d| d.annotation(annotation::REF_NAME) != Some(name.as_str()));
-    index.manifests.push(
-        descriptor
-            .clone()
-            .annotated(annotation::REF_NAME, name.as_str()),
-    );
-    index.manifests.sort_by(|a, b| {
-        a.annotation(annotation::REF_NAME)
-            .cmp(&b.annotation(annotation::REF_NAME))
-    });
 }

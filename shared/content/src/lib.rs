@@ -13,6 +13,7 @@
 pub mod artefact;
 mod directory;
 mod error;
+mod names;
 mod ref_name;
 pub mod registry;
 mod store;
@@ -22,8 +23,8 @@ pub use directory::DirectoryStore;
 pub use error::StoreError;
 pub use ref_name::{RefName, RefNameError};
 pub use registry::{
-    Attached, Credentials, Origin, RegistryAccess, RegistryClient, RegistryConfig, RegistryStore,
-    Repository, WebServer,
+    Attached, COSIGN_SUFFIXES, Credentials, Origin, RegistryAccess, RegistryClient, RegistryConfig,
+    RegistryStore, Repository, Sent, WebServer,
 };
 pub use store::{MANIFEST_LIMIT, Store};
 pub use writer::BlobWriter;

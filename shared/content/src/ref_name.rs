@@ -48,6 +48,27 @@ impl RefName {
         Self(format!("findings-{}", revision.hex()))
     }
 
+    /// Keeps a revision in its package's history: its number there, and half of its digest, so that two
+    /// writers who count alike keep both. [`RefName::history_number`] reads it.
+    pub fn history(name: &PackageName, number: u64, revision: &Digest) -> Self {
+        let mut short = revision.hex();
+        short.truncate(32);
+        Self(format!("history-{name}.q{number}.{short}"))
+    }
+
+    /// What all entries of a package's history begin with.
+    pub fn history_prefix(name: &PackageName) -> String {
+        format!("history-{name}.q")
+    }
+
+    /// The number an entry of a package's history has; none when the name is no such entry.
+    pub fn history_number(&self, name: &PackageName) -> Option<u64> {
+        let rest = self.0.strip_prefix(&Self::history_prefix(name))?;
+        let (number, short) = rest.split_once('.')?;
+        let fits = short.len() == 32 && short.bytes().all(|b| b.is_ascii_hexdigit());
+        number.parse().ok().filter(|_| fits)
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -259,12 +259,7 @@ impl Store {
     /// When the names cannot be read.
     pub async fn names(&self, prefix: &str) -> Result<Vec<RefName>, StoreError> {
         match self {
-            Self::Directory(store) => Ok(store
-                .tags()?
-                .into_iter()
-                .map(|(name, _)| name)
-                .filter(|name| name.as_str().starts_with(prefix))
-                .collect()),
+            Self::Directory(store) => store.names(prefix),
             Self::Registry(store) => store.names(prefix).await,
         }
     }
@@ -283,11 +278,24 @@ impl Store {
         };
         let mut descriptor = self.put_manifest(manifest).await?;
         descriptor.annotations.clone_from(&manifest.annotations);
-        match self {
-            Self::Directory(store) => store.add_referrer(&subject.digest, &descriptor)?,
-            Self::Registry(store) => store.add_referrer(&subject.digest, &descriptor).await?,
-        }
+        self.list_referrer(&subject.digest, &descriptor).await?;
         Ok(descriptor)
+    }
+
+    /// Lists a manifest of the store among what is attached to its subject, as [`Store::attach`] does; the descriptor has
+    /// the manifest's artefact type and annotations.
+    ///
+    /// # Errors
+    /// When it cannot be listed.
+    pub async fn list_referrer(
+        &self,
+        subject: &Digest,
+        referrer: &Descriptor,
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::Directory(store) => store.add_referrer(subject, referrer),
+            Self::Registry(store) => store.add_referrer(subject, referrer).await,
+        }
     }
 
     /// What is attached to a manifest, of one artefact type or of all, sorted by digest.

@@ -93,14 +93,7 @@ fn no_name_and_no_referrer_is_lost_between_writers() {
         }
     });
     let store = open(&folder);
-    let names = store.tags().unwrap();
-    assert_eq!(
-        names
-            .iter()
-            .filter(|(n, _)| n.as_str().starts_with("name-"))
-            .count(),
-        160
-    );
+    assert_eq!(store.names("name-").unwrap().len(), 160);
     assert_eq!(store.referrers(&subject).unwrap().len(), 160);
 }
 
@@ -139,4 +132,61 @@ fn a_folder_that_is_no_layout_of_this_version_is_refused() {
     .unwrap();
     let error = DirectoryStore::open(folder.path()).unwrap_err();
     assert!(error.to_string().contains("imageLayoutVersion"), "{error}");
+}
+
+#[test]
+fn many_names_cost_no_more_than_few_and_others_still_read_the_layout() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    let blob = |n: usize| Descriptor::of(media_type::INDEX, format!("{n}"));
+    for n in 0..300 {
+        let digest = Digest::of(format!("{n}"));
+        store.tag(&RefName::outcome(&digest), &blob(n)).unwrap();
+        store.tag(&RefName::findings(&digest), &blob(n)).unwrap();
+        store.add_referrer(&digest, &blob(n)).unwrap();
+    }
+    let package: RefName = "package-demo".parse().unwrap();
+    let image: RefName = "findings-1.0".parse().unwrap();
+    store.tag(&package, &blob(7)).unwrap();
+    store.tag(&image, &blob(8)).unwrap();
+    // What other tools read names what is for them, and does not grow with what is not.
+    let read = || {
+        let bytes = std::fs::read(folder.path().join("index.json")).unwrap();
+        let index: quench_content::artefact::Index = serde_json::from_slice(&bytes).unwrap();
+        index.manifests.len()
+    };
+    assert_eq!(read(), 2);
+    // Another process, and this one, see each other's changes.
+    let other = open(&folder);
+    assert_eq!(other.names("").unwrap().len(), 902);
+    assert_eq!(other.names("outcome-").unwrap().len(), 300);
+    assert_eq!(
+        other.names("package-").unwrap(),
+        std::slice::from_ref(&package)
+    );
+    assert_eq!(other.resolve(&image).unwrap(), Some(blob(8)));
+    other.tag(&package, &blob(9)).unwrap();
+    assert_eq!(store.resolve(&package).unwrap(), Some(blob(9)));
+    assert_eq!(store.referrers(&Digest::of("5")).unwrap(), [blob(5)]);
+}
+
+#[test]
+fn names_in_the_index_of_an_older_store_are_found_and_can_move() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    let name = RefName::outcome(&Digest::of("x"));
+    let (old, new) = (Descriptor::of("a", "old"), Descriptor::of("a", "new"));
+    let listed = old
+        .clone()
+        .annotated("org.opencontainers.image.ref.name", name.as_str());
+    let index = quench_content::artefact::Index::of(vec![listed]);
+    std::fs::write(
+        folder.path().join("index.json"),
+        serde_json::to_vec(&index).unwrap(),
+    )
+    .unwrap();
+    assert_eq!(store.resolve(&name).unwrap(), Some(old));
+    store.tag(&name, &new).unwrap();
+    assert_eq!(open(&folder).resolve(&name).unwrap(), Some(new));
+    assert_eq!(store.names("outcome-").unwrap(), [name]);
 }

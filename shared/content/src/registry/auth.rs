@@ -22,6 +22,8 @@ const TOKEN_LIMIT: usize = 1 << 20;
 pub(super) struct Scope {
     pub(super) repository: String,
     pub(super) write: bool,
+    /// Another repository of the registry that is read from: a blob is mounted out of it.
+    pub(super) from: Option<String>,
 }
 
 /// Authorization headers in use, by scope.
@@ -106,8 +108,13 @@ impl RegistryClient {
         secret: Option<&Secret>,
     ) -> Result<String, Failure> {
         let actions = if scope.write { "pull,push" } else { "pull" };
+        let from = scope
+            .from
+            .as_ref()
+            .map(|from| format!("repository:{from}:pull"));
         let scope = format!("repository:{}:{actions}", scope.repository);
         let mut fields = vec![("scope", scope.as_str())];
+        fields.extend(from.as_deref().map(|from| ("scope", from)));
         fields.extend(service.map(|service| ("service", service)));
         let mut call = Call::new(Method::GET, realm.clone(), "authenticate", &scope)
             .header(ACCEPT, HeaderValue::from_static("application/json"));

@@ -122,7 +122,11 @@ impl Repository {
         Ok(Some(listed))
     }
 
-    async fn listed_by_tag(&self, subject: &Digest) -> Result<Vec<Descriptor>, StoreError> {
+    /// What the fallback index lists.
+    pub(super) async fn listed_by_tag(
+        &self,
+        subject: &Digest,
+    ) -> Result<Vec<Descriptor>, StoreError> {
         let tag = RefName::referrers(subject);
         let Some((descriptor, bytes)) = self.manifest(tag.as_str()).await? else {
             return Ok(Vec::new());

@@ -46,6 +46,11 @@ impl Repository {
         }
     }
 
+    /// Its path within the registry.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Registry and repository, for messages.
     pub fn place(&self) -> String {
         format!("{}/{}", self.registry, self.name)
@@ -63,6 +68,7 @@ impl Repository {
         Scope {
             repository: self.name.to_string(),
             write,
+            from: None,
         }
     }
 

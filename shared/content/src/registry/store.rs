@@ -2,19 +2,15 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use quench_model::{Descriptor, Digest, ImageReference, media_type};
+use quench_model::{Descriptor, Digest, ImageReference};
 
 use super::access::RegistryConfig;
 use super::client::RegistryClient;
 use super::repository::Repository;
-use crate::artefact::Index;
 use crate::store::blocking;
 use crate::{DirectoryStore, MANIFEST_LIMIT, RefName, Store, StoreError};
 
-/// Tries to get an entry into an index of referrers that others write at the same time.
-const REFERRER_ATTEMPTS: u32 = 8;
 /// Digests remembered as being in the registry; enough for the layers of a few thousand images.
 const MOST_KNOWN: usize = 100_000;
 
@@ -215,41 +211,15 @@ impl RegistryStore {
         // One writer per machine at a time; only writers on other machines are left to collide with.
         let local = self.inner.local.clone();
         let _held = blocking(move || local.lock("referrers")).await?;
-        for attempt in 1..=REFERRER_ATTEMPTS {
-            let mut index = self.listed(subject).await?;
-            if index.manifests.iter().any(|d| d.digest == referrer.digest) {
-                return Ok(());
-            }
-            index.manifests.push(referrer.clone());
-            index.manifests.sort_by(|a, b| a.digest.cmp(&b.digest));
-            let bytes = serde_json::to_vec(&index).map_err(|e| StoreError::Malformed {
-                what: "index of referrers".to_owned(),
-                reason: e.to_string(),
-            })?;
-            self.inner
-                .repository
-                .push_manifest(
-                    RefName::referrers(subject).as_str(),
-                    media_type::INDEX,
-                    &bytes,
-                )
-                .await
-                .map_err(|error| self.doubt(error))?;
-            let wait = Duration::from_millis(5).saturating_mul(attempt * attempt);
-            tokio::time::sleep(wait.mul_f64(fastrand::f64())).await;
-        }
-        let index = self.listed(subject).await?;
-        if !index.manifests.iter().any(|d| d.digest == referrer.digest) {
-            tracing::warn!(
-                %subject, referrer = %referrer.digest, place = self.place(),
-                "the index of referrers is being overwritten by others; the referrer is kept under its own tag"
-            );
-        }
-        Ok(())
+        self.inner
+            .repository
+            .list_referrer(subject, referrer)
+            .await
+            .map_err(|error| self.doubt(error))
     }
 
     pub(crate) async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, StoreError> {
-        let mut found = self.listed(subject).await?.manifests;
+        let mut found = self.inner.repository.listed_by_tag(subject).await?;
         let prefix = format!("{}.", RefName::referrers(subject));
         for name in self.names(&prefix).await? {
             let short = name.as_str().strip_prefix(&prefix).unwrap_or_default();
@@ -272,20 +242,6 @@ impl RegistryStore {
         }
         found.sort_by(|a, b| a.digest.cmp(&b.digest));
         Ok(found)
-    }
-
-    /// The fallback index as it is now.
-    async fn listed(&self, subject: &Digest) -> Result<Index, StoreError> {
-        let name = RefName::referrers(subject);
-        match self.inner.repository.manifest(name.as_str()).await? {
-            Some((descriptor, bytes)) => {
-                serde_json::from_slice(&bytes).map_err(|e| StoreError::Malformed {
-                    what: format!("index of referrers {}", descriptor.digest),
-                    reason: e.to_string(),
-                })
-            }
-            None => Ok(Index::of(Vec::new())),
-        }
     }
 
     /// A manifest's descriptor with the artefact type that the manifest names.

@@ -12,6 +12,7 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION};
 use reqwest::{Method, StatusCode, Url};
 use tokio_util::io::ReaderStream;
 
+use super::auth::Scope;
 use super::client::{Call, Failure, describe};
 use super::repository::Repository;
 use crate::StoreError;
@@ -33,19 +34,49 @@ pub(super) fn body(path: &Path, sent: Arc<AtomicU64>) -> io::Result<(u64, reqwes
     Ok((length, reqwest::Body::wrap_stream(counted)))
 }
 
+/// What it took to get a blob into a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// Nothing: it was there.
+    Known,
+    /// The registry took it out of another of its repositories.
+    Mounted,
+    /// Its bytes.
+    Uploaded,
+}
+
 impl Repository {
     /// Sends a blob from a file, unless the repository has it. The registry verifies the digest.
     ///
     /// # Errors
     /// When the registry refuses it or cannot be reached.
     pub async fn push_blob(&self, descriptor: &Descriptor, path: &Path) -> Result<(), StoreError> {
+        self.send_blob(descriptor, path, None).await.map(|_| ())
+    }
+
+    /// As [`Repository::push_blob`], but lets the registry take the blob out of another of its repositories
+    /// where `from` names one that has it. Tells what was needed.
+    ///
+    /// # Errors
+    /// As [`Repository::push_blob`]. A registry that does not mount gets the bytes.
+    pub async fn send_blob(
+        &self,
+        descriptor: &Descriptor,
+        path: &Path,
+        from: Option<&str>,
+    ) -> Result<Sent, StoreError> {
         if self.has(descriptor).await? {
-            return Ok(());
+            return Ok(Sent::Known);
         }
         let client = self.client();
         let host = self.host().await?;
-        let scope = self.scope(true);
         let subject = self.subject(&descriptor.digest.to_string());
+        if let Some(from) = from.filter(|from| *from != self.name())
+            && self.mount(descriptor, from).await?
+        {
+            return Ok(Sent::Mounted);
+        }
+        let scope = self.scope(true);
         let mut start = Call::new(
             Method::POST,
             self.url("blobs/uploads/").await?,
@@ -73,7 +104,9 @@ impl Repository {
             );
             put.file = Some(path);
             match client.once(&host, &scope, &put).await {
-                Ok(response) if response.status() == StatusCode::CREATED => return Ok(()),
+                Ok(response) if response.status() == StatusCode::CREATED => {
+                    return Ok(Sent::Uploaded);
+                }
                 // The session ended before the upload did.
                 Ok(response) if response.status() == StatusCode::NOT_FOUND => {
                     let failure = Failure::Passing("the upload session is gone".to_owned(), None);
@@ -83,6 +116,26 @@ impl Repository {
                 Err(failure) => client.back_off(&host, &put, failure, attempt).await?,
             }
         }
+    }
+
+    /// Asks the registry to take a blob out of another of its repositories. False where it would rather have the
+    /// bytes: it does not mount, or does not let us read there.
+    async fn mount(&self, descriptor: &Descriptor, from: &str) -> Result<bool, StoreError> {
+        let host = self.host().await?;
+        let mut url = self.url("blobs/uploads/").await?;
+        url.query_pairs_mut()
+            .append_pair("mount", &descriptor.digest.to_string())
+            .append_pair("from", from);
+        let subject = self.subject(&descriptor.digest.to_string());
+        let mut call = Call::new(Method::POST, url, "mount", &subject)
+            .header(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        call.bytes = Some(&[]);
+        let scope = Scope {
+            from: Some(from.to_owned()),
+            ..self.scope(true)
+        };
+        let response = self.client().call(&host, &scope, &call).await?;
+        Ok(response.status() == StatusCode::CREATED)
     }
 
     /// Sends a manifest or index under a tag or its digest. What it lists must be there.

@@ -35,6 +35,7 @@ impl RegistryClient {
             scope: Scope {
                 repository: path.to_owned(),
                 write: false,
+                from: None,
             },
         })
     }

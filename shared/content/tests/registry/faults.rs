@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use quench_content::{
-    Credentials, DirectoryStore, RegistryAccess, RegistryClient, Repository, Store, StoreError,
+    Credentials, DirectoryStore, RegistryAccess, RegistryClient, Repository, Sent, Store,
+    StoreError,
 };
 use quench_model::{Descriptor, media_type};
 
@@ -358,6 +359,45 @@ async fn an_upload_whose_session_ends_begins_anew() {
         .filter(|r| r.line().starts_with("POST "))
         .count();
     assert_eq!(begun, 3);
+}
+
+#[tokio::test]
+async fn a_blob_is_mounted_where_the_registry_mounts_and_sent_where_it_does_not() {
+    for mounts in [true, false] {
+        let server = Scripted::start(move |request| {
+            let line = request.line();
+            if line.starts_with("HEAD ") {
+                Answer::of("404 Not Found", &[], b"")
+            } else if line.contains("?mount=sha256%3A") {
+                assert!(line.ends_with("&from=other%2Frepository"), "{line}");
+                match mounts {
+                    true => Answer::of("201 Created", &[], b""),
+                    // Not mounted: a session for the bytes, which nobody has to use.
+                    false => Answer::of("202 Accepted", &[("Location", "/upload/unused")], b""),
+                }
+            } else if line.starts_with("POST ") {
+                Answer::of("202 Accepted", &[("Location", "/upload/1")], b"")
+            } else {
+                assert!(line.starts_with("PUT /upload/1?"), "{line}");
+                Answer::of("201 Created", &[], b"")
+            }
+        })
+        .await;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("blob");
+        std::fs::write(&path, b"blob").unwrap();
+        let descriptor = Descriptor::of(media_type::LAYER, b"blob");
+        let sent = repository(&server)
+            .send_blob(&descriptor, &path, Some("other/repository"))
+            .await
+            .unwrap();
+        let expected = if mounts {
+            Sent::Mounted
+        } else {
+            Sent::Uploaded
+        };
+        assert_eq!(sent, expected);
+    }
 }
 
 #[tokio::test]
