@@ -126,6 +126,11 @@ fn steps(step: &Step) -> Vec<String> {
             "mounts an empty volume at each path the image writes to that lies on no volume yet"
                 .to_owned(),
         ],
+        Step::Relocate => vec![
+            "puts the registry of the settings and the digest into each reference of the package in arguments, environment, \
+             custom resources, ConfigMaps and Secrets"
+                .to_owned(),
+        ],
     }
 }
 

@@ -99,6 +99,13 @@ impl Evidence {
         self.pins.get(rendered)
     }
 
+    /// Every way to write a reference of the package, and what it is replaced by.
+    pub(crate) fn pins(&self) -> impl Iterator<Item = (&str, &Pin)> {
+        self.pins
+            .iter()
+            .map(|(spelling, pin)| (spelling.as_str(), pin))
+    }
+
     /// Whether nothing is known of any image.
     pub fn is_empty(&self) -> bool {
         self.images.is_empty() && self.pins.is_empty() && self.any.is_none()

@@ -19,6 +19,7 @@ mod evidence;
 pub mod hardening;
 pub mod pod_security;
 mod release;
+mod relocation;
 pub mod rule;
 mod settings;
 mod siblings;

@@ -340,6 +340,9 @@ pub enum Condition {
     Served,
     /// The container's image is one of the registry in [`Root::Settings`].
     AtRegistry,
+    /// The object names an image of the package beside its containers' own, and not at the registry in
+    /// [`Root::Settings`]. Does not hold where there is no registry.
+    NamesImages,
     /// All hold.
     All(&'static [Condition]),
     /// One holds at least.
@@ -390,6 +393,8 @@ pub enum Step {
     When(Condition, &'static [Step]),
     /// Mounts an empty volume at each path in a list of writable paths that lies on no volume yet.
     MountWritable(Path),
+    /// Puts the registry of [`Root::Settings`] and digests into the references that [`Condition::NamesImages`] finds.
+    Relocate,
 }
 
 /// A value to put somewhere. Where it gives nothing, nothing is put.

@@ -13,6 +13,7 @@ mod steps;
 use serde_json::{Value, json};
 
 use crate::evidence::Evidence;
+use crate::relocation;
 use crate::rule::{Check, Condition, Scope};
 use crate::rules;
 use crate::settings::Settings;
@@ -21,7 +22,10 @@ use crate::workload::{GROUPS, WORKLOADS};
 use conditions::Compiler;
 use quench_model::Level;
 
-const LIBRARY: &str = include_str!("template/library.tpl");
+const LIBRARY: &str = concat!(
+    include_str!("template/library.tpl"),
+    include_str!("template/relocation.tpl")
+);
 
 /// Name of the file in each chart's `templates` folder that [`siblings_file`] makes.
 pub const SIBLINGS_FILE: &str = "_quench-siblings.tpl";
@@ -54,6 +58,11 @@ pub fn definitions(level: Level, evidence: &Evidence, settings: &Settings) -> St
         ("@object@", object),
         ("@workloads@", workloads.join(" ")),
         ("@groups@", groups.join(" ")),
+        ("@never@", list(&relocation::NEVER)),
+        ("@names@", list(&relocation::NAMES)),
+        ("@containers@", list(&relocation::CONTAINERS)),
+        ("@repositories@", list(&relocation::REPOSITORIES)),
+        ("@tags@", list(&relocation::TAGS)),
         ("@defaults@", embedded(&settings.to_json())),
         ("@evidence@", embedded(&evidence.to_json())),
     ];

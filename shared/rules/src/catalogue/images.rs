@@ -8,7 +8,12 @@ use crate::rule::{
     container, settings,
 };
 
-pub(super) const RULES: &[&Rule] = &[&IMAGE_DIGEST, &IMAGE_REGISTRY, &IMAGE_TAG];
+pub(super) const RULES: &[&Rule] = &[
+    &IMAGE_DIGEST,
+    &IMAGE_REGISTRY,
+    &IMAGE_REFERENCES,
+    &IMAGE_TAG,
+];
 
 const IMAGE: Path = container(&["image"]);
 const PINNED: Condition = Condition::Contains(IMAGE, "@sha256:");
@@ -69,6 +74,32 @@ static IMAGE_REGISTRY: Rule = Rule {
         unfixed: &[always(
             "the image is not in the package, so it cannot be said to be at the registry",
         )],
+    }],
+};
+
+static IMAGE_REFERENCES: Rule = Rule {
+    id: "image-references",
+    title: "images named beside containers come from the registry of the target too",
+    rationale: "Operators start images that stand in arguments, environment variables, custom resources and \
+                configuration. With a registry in global.hardening.registry, each of these that is exactly a reference of \
+                the package becomes the one at that registry, with its digest; a block of registry, repository and tag \
+                gets the digest where it has a field for it.",
+    references: &[at(Source::Kubescape, "C-0078"), at(Source::BsiSys16, "A12")],
+    safety: Safety::NeedsTarget,
+    severity: Severity::Medium,
+    level: Level::Configured,
+    needs: &[Need::ImageDigest, Need::Target],
+    checks: &[Check {
+        scope: Scope::Object,
+        kinds: &[],
+        applies: Condition::Present(settings(&["registry"])),
+        broken: Condition::NamesImages,
+        fixes: &[Fix {
+            when: Condition::Always,
+            steps: &[Step::Relocate],
+            evidence: &[settings(&["registry"])],
+        }],
+        unfixed: &[],
     }],
 };
 

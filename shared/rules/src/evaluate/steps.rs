@@ -58,6 +58,11 @@ pub(super) fn run(
                 }
             }
             Step::MountWritable(path) => mount(object, place, surroundings, path, changes),
+            Step::Relocate => {
+                let mut relocated = object.clone();
+                changes.extend(View::new(object, place, surroundings).relocated(&mut relocated));
+                *object = relocated;
+            }
         }
     }
 }

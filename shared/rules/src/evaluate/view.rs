@@ -4,10 +4,11 @@ use quench_model::{Evidence as Fact, FactsSource};
 use serde_json::{Value, json};
 
 use crate::release::label_value;
+use crate::relocation::relocate;
 use crate::rule::{Condition, Expression, Literal, Path, Root};
 use crate::workload::CONTAINER_LISTS;
 
-use super::{Place, Surroundings};
+use super::{Change, Place, Surroundings};
 
 /// An object, looked at from one place.
 pub(super) struct View<'v> {
@@ -130,6 +131,7 @@ impl<'v> View<'v> {
                     _ => false,
                 }
             }
+            Condition::NamesImages => !self.relocated(&mut self.object.clone()).is_empty(),
             Condition::All(all) => all.iter().all(|condition| self.holds(condition)),
             Condition::Any(any) => any.iter().any(|condition| self.holds(condition)),
             Condition::Not(condition) => !self.holds(condition),
@@ -150,6 +152,17 @@ impl<'v> View<'v> {
                 path.strip_prefix(mount)
                     .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             })
+    }
+
+    /// Relocates the object given, which is the view's own or a copy of it.
+    pub(super) fn relocated(&self, object: &mut Value) -> Vec<Change> {
+        match &self.surroundings.settings.registry {
+            Some(registry) => {
+                let pods = self.place.template.is_some();
+                relocate(object, self.surroundings.evidence, registry, pods)
+            }
+            None => Vec::new(),
+        }
     }
 
     fn served_port(&self) -> Option<Value> {

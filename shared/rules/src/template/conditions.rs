@@ -269,6 +269,17 @@ impl Compiler {
                     },
                 )
             }
+            Condition::NamesImages => {
+                // Wider than what the step changes, and cheaper: where nothing is to be changed, the step changes nothing.
+                let found = self.fresh("n");
+                self.action(&format!("{found} := \"\""));
+                self.action("if index $settings \"registry\"");
+                self.action(&format!(
+                    "{found} = include \"@quench@.names_images\" (dict \"object\" $object \"context\" $context)"
+                ));
+                self.action("end");
+                format!("(eq {found} \"true\")")
+            }
             Condition::All(all) => self.joined("and", all),
             Condition::Any(any) => self.joined("or", any),
             Condition::Not(condition) => format!("(not {})", self.condition(condition)),

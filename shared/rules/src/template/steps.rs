@@ -66,6 +66,9 @@ impl Compiler {
                 self.leave();
             }
             Step::MountWritable(path) => self.mount(path),
+            Step::Relocate => self.action(
+                "$set := include \"@quench@.relocate_object\" (dict \"object\" $object \"context\" $context \"pods\" (kindIs \"map\" $template))",
+            ),
         }
     }
 

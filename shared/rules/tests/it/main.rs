@@ -15,4 +15,5 @@ mod equality;
 mod pitfalls;
 mod pod_security;
 mod programs;
+mod relocation;
 mod settings;
