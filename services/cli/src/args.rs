@@ -1,10 +1,14 @@
 //! The command line: verbs, their options, their help.
 
 mod rules;
+mod transport;
 
 use std::path::PathBuf;
 
 pub use rules::{ExplainArgs, RulesArgs, RulesFormat, WaiveArgs};
+pub use transport::{
+    DiffArgs, ExportArgs, HistoryArgs, ImportArgs, InstallArgs, PushArgs, RegistryArgs,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -84,7 +88,7 @@ A facts file says what is known of images that are not fetched; \"*\" stands for
     /// Show a package: its revisions, chart, images and findings in numbers
     #[command(after_help = "Examples:\n  quench show demo\n  quench show sha256:… --json")]
     Show {
-        /// Package name, or digest of a revision
+        /// Package: name, name@NUMBER, name:VERSION, or digest of a revision
         package: String,
     },
     /// Print the findings of a package
@@ -94,7 +98,7 @@ Examples:
   quench findings demo --all
   quench findings demo --format sarif > demo.sarif")]
     Findings {
-        /// Package name, or digest of a revision
+        /// Package: name, name@NUMBER, name:VERSION, or digest of a revision
         package: String,
         /// Form of the output
         #[arg(long, value_enum, default_value_t = FindingsFormat::Table)]
@@ -106,7 +110,7 @@ Examples:
     /// Write the report of a package as one self-contained HTML page
     #[command(after_help = "Examples:\n  quench report demo -o demo.html")]
     Report {
-        /// Package name, or digest of a revision
+        /// Package: name, name@NUMBER, name:VERSION, or digest of a revision
         package: String,
         /// File to write
         #[arg(short, long, value_name = "FILE")]
@@ -118,7 +122,7 @@ Examples:
   quench sbom demo > demo.cdx.json
   quench sbom demo registry.example.org/demo/nginx:1.22 --format spdx")]
     Sbom {
-        /// Package name, or digest of a revision
+        /// Package: name, name@NUMBER, name:VERSION, or digest of a revision
         package: String,
         /// Image reference; needed when the package holds several images
         image: Option<String>,
@@ -129,7 +133,7 @@ Examples:
     /// Write the hardened chart to a folder, ready for helm
     #[command(after_help = "Examples:\n  quench chart demo -o ./demo && helm template demo ./demo")]
     Chart {
-        /// Package name, or digest of a revision
+        /// Package: name, name@NUMBER, name:VERSION, or digest of a revision
         package: String,
         /// Folder to write; it must not exist or be empty
         #[arg(short, long, value_name = "DIR")]
@@ -140,7 +144,7 @@ Examples:
         after_help = "Examples:\n  quench image demo registry.example.org/demo/nginx:1.22 -o oci:./nginx"
     )]
     Image {
-        /// Package name, or digest of a revision
+        /// Package: name, name@NUMBER, name:VERSION, or digest of a revision
         package: String,
         /// Image reference as the chart has it
         image: String,
@@ -154,6 +158,24 @@ Examples:
         /// Package name, digest of a revision, or .quench.tar file
         subject: String,
     },
+    /// Write a package to one file, whole or as a delta
+    #[command(after_help = transport::EXPORT_EXAMPLES)]
+    Export(ExportArgs),
+    /// Take exported packages into the store
+    #[command(after_help = transport::IMPORT_EXAMPLES)]
+    Import(ImportArgs),
+    /// Send a package's chart and images to a registry
+    #[command(after_help = transport::PUSH_EXAMPLES)]
+    Push(PushArgs),
+    /// Install a package that was pushed, with helm
+    #[command(after_help = transport::INSTALL_EXAMPLES)]
+    Install(InstallArgs),
+    /// Compare two packages: values, rendered objects, images, findings
+    #[command(after_help = transport::DIFF_EXAMPLES)]
+    Diff(DiffArgs),
+    /// List the published revisions of a package
+    #[command(after_help = transport::HISTORY_EXAMPLES)]
+    History(HistoryArgs),
     /// List the hardening rules, or explain one
     #[command(after_help = rules::RULES_EXAMPLES)]
     Rules(RulesArgs),

@@ -97,6 +97,7 @@ pub fn code(error: &anyhow::Error) -> Exit {
             return match error {
                 PackageError::Store(error) => store_code(error),
                 PackageError::Malformed { .. } => Exit::Usage,
+                PackageError::Cancelled => Exit::Interrupted,
             };
         }
     }

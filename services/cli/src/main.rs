@@ -5,9 +5,11 @@
 
 mod args;
 mod commands;
+mod difference;
 mod examined;
 mod exit;
 mod files;
+mod find;
 mod fleet;
 mod html;
 mod inputs;
@@ -83,6 +85,12 @@ async fn run(session: &Session, verb: Verb) -> Result<Exit> {
             output,
         } => commands::image::run(session, &package, &image, &output).await,
         Verb::Verify { subject } => commands::verify::run(session, &subject).await,
+        Verb::Export(args) => commands::export::run(session, &args).await,
+        Verb::Import(args) => commands::import::run(session, &args).await,
+        Verb::Push(args) => commands::push::run(session, &args).await,
+        Verb::Install(args) => commands::install::run(session, &args).await,
+        Verb::Diff(args) => commands::diff::run(session, &args).await,
+        Verb::History(args) => commands::history::run(session, &args).await,
         Verb::Rules(args) => commands::rules::run(session, &args),
         Verb::Explain(args) => commands::explain::run(session, &args).await,
         Verb::Waive(args) => commands::waive::run(session, &args),

@@ -3,14 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use quench_content::{DirectoryStore, RefName, Store};
-use quench_model::{Digest, PackageName};
+use quench_content::{DirectoryStore, Store};
 use quench_package::{Context, Package};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Global;
 use crate::exit::Failure;
-use crate::progress;
+use crate::{find, progress};
 
 /// What every command works with.
 pub struct Session {
@@ -80,23 +79,12 @@ impl Session {
         }
     }
 
-    /// Finds a package by name (its newest revision) or by the digest of a revision.
+    /// Finds a package, see [`find`](crate::find).
     ///
     /// # Errors
     /// When there is no such package.
     pub async fn find(&self, store: &Store, wanted: &str) -> Result<Package> {
-        if wanted.starts_with("sha256:") {
-            let digest: Digest = wanted.parse().map_err(|e| Failure::usage(format!("{e}")))?;
-            return Ok(Package::load_digest(store, &digest).await?);
-        }
-        let name: PackageName = wanted.parse().map_err(|e| Failure::usage(format!("{e}")))?;
-        match store.resolve(&RefName::package(&name)).await? {
-            Some(descriptor) => Ok(Package::load(store, &descriptor).await?),
-            None => Err(Failure::usage(format!(
-                "no package {name} in the store at {}; `quench ls` lists what is there",
-                store.place()
-            ))),
-        }
+        find::find(store, wanted).await
     }
 
     /// Prints a value as JSON.

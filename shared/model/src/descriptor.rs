@@ -151,6 +151,8 @@ pub mod media_type {
     pub const REPORT: &str = "application/vnd.quench.report.v1+json";
     /// Licence inventory.
     pub const LICENCES: &str = "application/vnd.quench.licences.v1+json";
+    /// Since what an exported delta is, and what it takes for granted.
+    pub const DELTA: &str = "application/vnd.quench.delta.v1+json";
     /// Advisory epoch.
     pub const EPOCH: &str = "application/vnd.quench.epoch.v1";
 

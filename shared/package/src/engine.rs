@@ -166,6 +166,7 @@ impl From<PackageError> for EngineError {
         match error {
             PackageError::Store(error) => Self::Store(error),
             error @ PackageError::Malformed { .. } => Self::Package(error),
+            PackageError::Cancelled => Self::Cancelled,
         }
     }
 }

@@ -4,33 +4,54 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 
-use quench_content::{Store, StoreError};
+use quench_content::StoreError;
+use quench_content::artefact::Index;
 use quench_model::{Descriptor, Digest};
 
+use crate::delta::{self, Base, Delta};
 use crate::holdings::Holdings;
 use crate::tar_form::{self, blob_name};
-use crate::{Package, PackageError};
+use crate::{Context, Package, PackageError};
 
 /// Bytes of the marker file of an OCI image layout.
 pub(crate) const LAYOUT_MARKER: &[u8] = b"{\"imageLayoutVersion\":\"1.0.0\"}";
 
+/// What was exported.
+#[derive(Debug, Clone)]
+pub struct ExportSummary {
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// Number of blobs in it.
+    pub blobs: usize,
+    /// Since what it is, if it is a delta, and what it takes for granted.
+    pub delta: Option<Delta>,
+}
+
 /// Writes a package as one `.quench.tar`: an OCI image layout with the revision, the revisions it was made
-/// from, everything they list and everything attached to them. The same package gives the same bytes on
-/// any host. Gives the number of bytes written.
+/// from, everything they list and everything attached to them; with a base, without what the base has. The same
+/// package gives the same bytes on any host.
 ///
 /// # Errors
 /// When content is missing from the store or is not what its digest says, or the writer fails.
 pub async fn export<W: Write + Send>(
-    store: &Store,
+    context: &Context,
     package: &Package,
+    base: Option<&Base>,
     writer: W,
-) -> Result<u64, PackageError> {
-    let holdings = Holdings::of(store, package).await?;
+) -> Result<ExportSummary, PackageError> {
+    let store = &context.store;
+    let mut holdings = Holdings::of(store, package).await?;
+    let delta = base
+        .map(|base| delta::reduce(&mut holdings, base))
+        .transpose()?;
     let mut tar = TarWriter {
         writer,
         written: 0,
         name: package.revision.digest.clone(),
+        context,
     };
+    let total = holdings.blobs.values().map(|blob| blob.size).sum();
+    context.progress.start("export", total);
     for (digest, descriptor) in &holdings.blobs {
         let name = blob_name(digest);
         if let Some(bytes) = holdings.made.get(digest) {
@@ -39,14 +60,21 @@ pub async fn export<W: Write + Send>(
             tar.blob(&name, descriptor, &store.file(descriptor).await?)?;
         }
     }
-    let index = serde_json::to_vec(&holdings.index).map_err(|e| PackageError::Malformed {
+    let index = Index::of(holdings.named);
+    let index = serde_json::to_vec(&index).map_err(|e| PackageError::Malformed {
         digest: package.revision.digest.clone(),
         reason: e.to_string(),
     })?;
     // Sorted by name like the blobs before them.
     tar.bytes("index.json", &index)?;
     tar.bytes("oci-layout", LAYOUT_MARKER)?;
-    tar.finish()
+    let bytes = tar.finish()?;
+    context.progress.finish();
+    Ok(ExportSummary {
+        bytes,
+        blobs: holdings.blobs.len(),
+        delta,
+    })
 }
 
 /// Writes a package to a file, see [`export`]. The file appears when it is whole; an existing one is replaced.
@@ -54,10 +82,11 @@ pub async fn export<W: Write + Send>(
 /// # Errors
 /// As [`export`], naming the file.
 pub async fn export_file(
-    store: &Store,
+    context: &Context,
     package: &Package,
+    base: Option<&Base>,
     path: &Path,
-) -> Result<u64, PackageError> {
+) -> Result<ExportSummary, PackageError> {
     let failed = |source: std::io::Error| {
         PackageError::Store(StoreError::Io {
             action: "write",
@@ -73,11 +102,11 @@ pub async fn export_file(
         .prefix(".quench-export-")
         .tempfile_in(parent)
         .map_err(failed)?;
-    let written = export(store, package, file.as_file_mut()).await?;
+    let summary = export(context, package, base, file.as_file_mut()).await?;
     set_usual_mode(file.as_file()).map_err(failed)?;
     file.as_file().sync_data().map_err(failed)?;
     file.persist(path).map_err(|e| failed(e.error))?;
-    Ok(written)
+    Ok(summary)
 }
 
 /// A temporary file is private; an export is for handing on.
@@ -86,13 +115,14 @@ fn set_usual_mode(file: &File) -> std::io::Result<()> {
     file.set_permissions(std::fs::Permissions::from_mode(0o644))
 }
 
-struct TarWriter<W> {
+struct TarWriter<'c, W> {
     writer: W,
     written: u64,
     name: Digest,
+    context: &'c Context,
 }
 
-impl<W: Write> TarWriter<W> {
+impl<W: Write> TarWriter<'_, W> {
     fn bytes(&mut self, name: &str, bytes: &[u8]) -> Result<(), PackageError> {
         self.header(name, bytes.len() as u64)?;
         self.write(bytes)?;
@@ -124,8 +154,12 @@ impl<W: Write> TarWriter<W> {
                 break;
             }
             let chunk = buffer.get(..count).unwrap_or_default();
+            if self.context.cancel.is_cancelled() {
+                return Err(PackageError::Cancelled);
+            }
             hasher.update(chunk);
             self.write(chunk)?;
+            self.context.progress.advance(count as u64);
             copied += count as u64;
         }
         let actual = hasher.finish();

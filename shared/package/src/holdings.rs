@@ -1,9 +1,9 @@
 //! Everything that belongs to a package in a store: what an export holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use quench_content::artefact::Index;
-use quench_content::{RefName, Store};
+use quench_content::{COSIGN_SUFFIXES, RefName, Store};
 use quench_model::{Descriptor, Digest, annotation, media_type};
 
 use crate::closure::closure;
@@ -12,91 +12,151 @@ use crate::{Package, PackageError};
 /// Everything that belongs to a package.
 #[derive(Debug, Clone)]
 pub(crate) struct Holdings {
-    /// What `index.json` of an export lists: the revision, each revision's referrers, its current findings.
-    pub index: Index,
+    /// What `index.json` of an export lists: the revision, the referrers of each manifest, each revision's current
+    /// findings, and the tags under which cosign finds what came with an image.
+    pub named: Vec<Descriptor>,
     /// Every blob by digest, manifests included.
     pub blobs: BTreeMap<Digest, Descriptor>,
     /// Blobs that are made for the export and may not be in the store: indexes of referrers without those that
     /// are of the past.
     pub made: BTreeMap<Digest, Vec<u8>>,
-    /// Number of revisions.
-    pub revisions: usize,
-    /// Number of attachments.
-    pub attachments: usize,
+    /// The revision and those it was made from, newest first.
+    pub revisions: Vec<Package>,
+    /// Everything attached: subject and referrer, subjects in the order in which they can be stored.
+    pub attached: Vec<(Digest, Descriptor)>,
+    /// Cosign's tags and what they point to.
+    pub tags: Vec<(RefName, Descriptor)>,
+    /// What a reader needs to see how the rest hangs together: revisions, referrers and their lists.
+    pub frame: BTreeSet<Digest>,
 }
 
 impl Holdings {
     /// Collects what belongs to a package, without reading any blob that is not a manifest.
     pub(crate) async fn of(store: &Store, package: &Package) -> Result<Self, PackageError> {
-        let mut named = vec![reference(
-            &package.revision,
-            &RefName::package(&package.name),
-        )];
-        let mut blobs = BTreeMap::new();
-        let mut made = BTreeMap::new();
-        let mut attachments = 0;
-        let lineage = package.lineage(store).await?;
-        for revision in &lineage {
-            add(store, &revision.revision, &mut blobs).await?;
-            let digest = &revision.revision.digest;
-            let findings = RefName::findings(digest);
-            let current = store.resolve(&findings).await?;
-            let mut referrers = store.referrers(digest, None).await?;
-            // Findings of past epochs stay in the store; they would make the export depend on its history.
+        let mut holdings = Self {
+            named: vec![reference(
+                &package.revision,
+                &RefName::package(&package.name),
+            )],
+            blobs: BTreeMap::new(),
+            made: BTreeMap::new(),
+            revisions: package.lineage(store).await?,
+            attached: Vec::new(),
+            tags: Vec::new(),
+            frame: BTreeSet::new(),
+        };
+        // One list for all: a registry is not asked about every manifest of every image.
+        let known: BTreeSet<String> = store
+            .names("sha256-")
+            .await?
+            .iter()
+            .filter_map(|name| name.as_str().get(..MANIFEST_NAME))
+            .map(str::to_owned)
+            .collect();
+        let mut asked = BTreeSet::new();
+        for revision in holdings.revisions.clone() {
+            holdings.frame.insert(revision.revision.digest.clone());
+            for part in closure(store, &revision.revision).await? {
+                if part.is_manifest()
+                    && known.contains(RefName::referrers(&part.digest).as_str())
+                    && asked.insert(part.digest.clone())
+                {
+                    holdings.attachments_of(store, &part.digest).await?;
+                }
+                holdings.blobs.insert(part.digest.clone(), part);
+            }
+            let findings = RefName::findings(&revision.revision.digest);
+            if let Some(current) = store.resolve(&findings).await? {
+                holdings.add(store, &current).await?;
+                holdings.named.push(reference(&current, &findings));
+            }
+        }
+        holdings.named.sort_by(|a, b| {
+            a.annotation(annotation::REF_NAME)
+                .cmp(&b.annotation(annotation::REF_NAME))
+        });
+        Ok(holdings)
+    }
+
+    /// Adds what is attached to a manifest.
+    async fn attachments_of(
+        &mut self,
+        store: &Store,
+        subject: &Digest,
+    ) -> Result<(), PackageError> {
+        let mut referrers = store.referrers(subject, None).await?;
+        // Findings of past epochs stay in the store; they would make the export depend on its history.
+        let findings = media_type::FINDINGS;
+        if referrers
+            .iter()
+            .any(|r| r.artifact_type.as_deref() == Some(findings))
+        {
+            let current = store.resolve(&RefName::findings(subject)).await?;
             referrers.retain(|referrer| {
-                referrer.artifact_type.as_deref() != Some(media_type::FINDINGS)
+                referrer.artifact_type.as_deref() != Some(findings)
                     || current
                         .as_ref()
                         .is_some_and(|c| c.digest == referrer.digest)
             });
-            for referrer in &referrers {
-                add(store, referrer, &mut blobs).await?;
-            }
-            if let Some(current) = &current {
-                add(store, current, &mut blobs).await?;
-                named.push(reference(current, &findings));
-            }
-            attachments += referrers.len();
-            if !referrers.is_empty() {
-                let bytes = serde_json::to_vec(&Index::of(referrers)).map_err(|e| {
-                    PackageError::Malformed {
-                        digest: digest.clone(),
-                        reason: format!("its referrers cannot be listed: {e}"),
-                    }
-                })?;
-                let list = Descriptor::of(media_type::INDEX, &bytes);
-                named.push(reference(&list, &RefName::referrers(digest)));
-                blobs.insert(list.digest.clone(), list.clone());
-                made.insert(list.digest, bytes);
+        }
+        for referrer in &referrers {
+            self.add(store, referrer).await?;
+            self.frame.insert(referrer.digest.clone());
+            self.attached.push((subject.clone(), referrer.clone()));
+        }
+        for suffix in COSIGN_SUFFIXES {
+            let Ok(name) = format!("{}.{suffix}", RefName::referrers(subject)).parse() else {
+                continue;
+            };
+            if let Some(tagged) = store.resolve(&name).await? {
+                self.add(store, &tagged).await?;
+                self.frame.insert(tagged.digest.clone());
+                self.named.push(reference(&untyped(&tagged), &name));
+                self.tags.push((name, tagged));
             }
         }
-        named.sort_by(|a, b| {
-            a.annotation(annotation::REF_NAME)
-                .cmp(&b.annotation(annotation::REF_NAME))
-        });
-        Ok(Self {
-            index: Index::of(named),
-            blobs,
-            made,
-            revisions: lineage.len(),
-            attachments,
-        })
+        if !referrers.is_empty() {
+            let bytes =
+                serde_json::to_vec(&Index::of(referrers)).map_err(|e| PackageError::Malformed {
+                    digest: subject.clone(),
+                    reason: format!("its referrers cannot be listed: {e}"),
+                })?;
+            let list = Descriptor::of(media_type::INDEX, &bytes);
+            self.frame.insert(list.digest.clone());
+            self.named
+                .push(reference(&list, &RefName::referrers(subject)));
+            self.make(list, bytes);
+        }
+        Ok(())
+    }
+
+    async fn add(&mut self, store: &Store, root: &Descriptor) -> Result<(), PackageError> {
+        for descriptor in closure(store, root).await? {
+            self.blobs.insert(descriptor.digest.clone(), descriptor);
+        }
+        Ok(())
+    }
+
+    /// Adds a blob that is made for the export.
+    pub(crate) fn make(&mut self, descriptor: Descriptor, bytes: Vec<u8>) {
+        self.made.insert(descriptor.digest.clone(), bytes);
+        self.blobs.insert(descriptor.digest.clone(), descriptor);
     }
 }
 
-async fn add(
-    store: &Store,
-    root: &Descriptor,
-    blobs: &mut BTreeMap<Digest, Descriptor>,
-) -> Result<(), PackageError> {
-    for descriptor in closure(store, root).await? {
-        blobs.insert(descriptor.digest.clone(), descriptor);
+/// Length of `sha256-<hex>`.
+const MANIFEST_NAME: usize = 7 + 64;
+
+/// A descriptor as `index.json` has it for a foreign manifest: stores differ in whether they remember its type.
+pub(crate) fn untyped(descriptor: &Descriptor) -> Descriptor {
+    Descriptor {
+        artifact_type: None,
+        ..descriptor.clone()
     }
-    Ok(())
 }
 
 /// An entry of `index.json`: only what names the content, so that equal content gives equal bytes.
-fn reference(descriptor: &Descriptor, name: &RefName) -> Descriptor {
+pub(crate) fn reference(descriptor: &Descriptor, name: &RefName) -> Descriptor {
     Descriptor {
         annotations: BTreeMap::from([(annotation::REF_NAME.to_owned(), name.to_string())]),
         platform: None,

@@ -4,73 +4,140 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use quench_content::artefact::{Index, Manifest};
-use quench_content::{MANIFEST_LIMIT, RefName, Store, StoreError};
-use quench_model::{Descriptor, Digest, annotation};
+use quench_content::{RefName, Store, StoreError};
+use quench_model::{Descriptor, annotation};
 
-use crate::verify::{Exported, VerifyError};
-use crate::{Package, PackageError};
+use crate::closure::closure;
+use crate::delta::Delta;
+use crate::exported::Exported;
+use crate::verify::{Verified, VerifyError};
+use crate::{Context, Package, PackageError};
+
+/// What was imported.
+#[derive(Debug, Clone)]
+pub struct Imported {
+    /// The package.
+    pub package: Package,
+    /// What was verified before anything was written.
+    pub verified: Verified,
+    /// Number of blobs that the store did not have.
+    pub new_blobs: usize,
+    /// Their bytes.
+    pub new_bytes: u64,
+}
 
 /// Takes an exported package into a store. The file is verified as [`verify_file`](crate::verify_file) does before
-/// anything is written; then come the blobs, each verified again on its way, and last what is attached. Findings
-/// that the store already has for a revision stay: they may be newer than the file. The package gets its name by
-/// [`publish`](crate::publish()).
+/// anything is written, and what a delta takes for granted is looked for; then come the blobs, each verified again on
+/// its way and passed over where the store has it, and last what is attached. Findings that the store already has
+/// for a revision stay: they may be newer than the file. The package gets its name by [`publish`](crate::publish()).
 ///
 /// # Errors
-/// What is wrong with the file, or that the store refuses.
-pub async fn import(store: &Store, path: &Path) -> Result<Package, VerifyError> {
+/// What is wrong with the file, what a delta needs and the store lacks, or that the store refuses.
+pub async fn import(context: &Context, path: &Path) -> Result<Imported, VerifyError> {
+    let store = &context.store;
     let file = path.to_owned();
+    context.progress.start("verify", 0);
     let exported = blocking(move || Exported::open(&file)).await?;
-    let lists: Vec<&Descriptor> = exported
-        .lineage
-        .iter()
-        .filter_map(|revision| named(&exported, &RefName::referrers(&revision.digest)))
-        .collect();
-    let mut attached = Vec::new();
-    for list in &lists {
-        let index: Index = document(&exported, path, &list.digest).await?;
-        for referrer in index.manifests {
-            let manifest: Manifest = document(&exported, path, &referrer.digest).await?;
-            // Attaching writes the manifest anew, so it has to be one that comes out the same.
-            let bytes = serde_json::to_vec(&manifest).unwrap_or_default();
-            if Digest::of(&bytes) != referrer.digest {
+    context.progress.finish();
+    if let Some(delta) = &exported.verified.delta {
+        check_base(store, path, delta, &exported.presumed).await?;
+    }
+    context.progress.start("import", exported.verified.bytes);
+    let mut imported = (0, 0);
+    for (descriptor, offset) in order(&exported) {
+        if context.cancel.is_cancelled() {
+            return Err(PackageError::Cancelled.into());
+        }
+        if !is_of_the_file(&exported, descriptor) && !store.contains(descriptor).await? {
+            take(store, path, descriptor, offset).await?;
+            imported = (imported.0 + 1, imported.1 + descriptor.size);
+        }
+        context.progress.advance(descriptor.size);
+    }
+    for (subject, referrer) in &exported.attached {
+        store.list_referrer(subject, referrer).await?;
+    }
+    for entry in &exported.named {
+        let name = entry.annotation(annotation::REF_NAME).unwrap_or_default();
+        let (findings, cosign) = (name.starts_with("findings-"), name.contains('.'));
+        let Ok(name) = name.parse::<RefName>() else {
+            continue;
+        };
+        if (findings || (cosign && name.as_str().starts_with("sha256-")))
+            && store.resolve(&name).await?.is_none()
+        {
+            let mut entry = entry.clone();
+            entry.annotations.clear();
+            store.tag(&name, &entry).await?;
+        }
+    }
+    context.progress.finish();
+    Ok(Imported {
+        package: Package::load(store, &exported.verified.revision).await?,
+        verified: exported.verified,
+        new_blobs: imported.0,
+        new_bytes: imported.1,
+    })
+}
+
+/// Looks for everything a delta takes for granted.
+async fn check_base(
+    store: &Store,
+    path: &Path,
+    delta: &Delta,
+    presumed: &[Descriptor],
+) -> Result<(), VerifyError> {
+    let base = format!(
+        "revision {} of {} {}",
+        delta.base, delta.package, delta.version
+    );
+    match Package::load_digest(store, &delta.base).await {
+        Ok(_) => {}
+        Err(PackageError::Store(StoreError::NotFound { .. })) => {
+            return Err(broken(
+                path,
+                format!(
+                    "it is a delta since {base}, which the store at {} does not have; import that first",
+                    store.place()
+                ),
+            ));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    for descriptor in presumed {
+        // What is left out may be an image whose layers are left out with it.
+        let parts = match closure(store, descriptor).await {
+            Err(PackageError::Store(StoreError::NotFound { .. })) => vec![descriptor.clone()],
+            other => other?,
+        };
+        for part in parts {
+            if !store.contains(&part).await? {
                 return Err(broken(
                     path,
                     format!(
-                        "{} is attached in a form this version does not write",
-                        referrer.digest
+                        "it is a delta since {base}, and the store at {} lacks {} ({}) of that; import the file the \
+                         delta was made from, or ask for a full export",
+                        store.place(),
+                        part.digest,
+                        part.media_type
                     ),
                 ));
             }
-            attached.push(manifest);
         }
     }
-    for (descriptor, offset) in order(&exported) {
-        // A store keeps its own lists of referrers.
-        let is_list = lists.iter().any(|list| list.digest == descriptor.digest);
-        if !is_list && !store.contains(descriptor).await? {
-            take(store, path, descriptor, offset).await?;
-        }
-    }
-    for manifest in &attached {
-        store.attach(manifest).await?;
-    }
-    for revision in &exported.lineage {
-        let name = RefName::findings(&revision.digest);
-        if let Some(current) = named(&exported, &name)
-            && store.resolve(&name).await?.is_none()
-        {
-            let mut current = current.clone();
-            current.annotations.clear();
-            store.tag(&name, &current).await?;
-        }
-    }
-    Ok(Package::load(store, &exported.verified.revision).await?)
+    Ok(())
 }
 
-fn named<'a>(exported: &'a Exported, name: &RefName) -> Option<&'a Descriptor> {
-    let fits = |d: &&Descriptor| d.annotation(annotation::REF_NAME) == Some(name.as_str());
-    exported.named.iter().find(fits)
+/// Whether a blob serves the file alone: stores keep their own lists of referrers, and a package that was put
+/// together again is no delta.
+fn is_of_the_file(exported: &Exported, descriptor: &Descriptor) -> bool {
+    let listed = |d: &&Descriptor| {
+        d.digest == descriptor.digest && d.artifact_type.is_none() && {
+            let name = d.annotation(annotation::REF_NAME).unwrap_or_default();
+            name == crate::delta::NAME || (name.starts_with("sha256-") && !name.contains('.'))
+        }
+    };
+    exported.named.iter().find(listed).is_some()
 }
 
 /// What is named before what names it, as registries demand.
@@ -114,31 +181,6 @@ async fn take(
         .commit_expected(written.await?, descriptor, &path.display().to_string())
         .await?;
     Ok(())
-}
-
-async fn document<T: serde::de::DeserializeOwned>(
-    exported: &Exported,
-    path: &Path,
-    digest: &Digest,
-) -> Result<T, VerifyError> {
-    let Some((descriptor, offset)) = exported.blobs.get(digest) else {
-        return Err(broken(path, format!("{digest} is missing")));
-    };
-    let (file, offset) = (path.to_owned(), *offset);
-    let size = descriptor.size.min(MANIFEST_LIMIT);
-    let bytes = blocking(move || {
-        let mut bytes = Vec::new();
-        section(&file, offset, size)?
-            .read_to_end(&mut bytes)
-            .map_err(|e| failed("read", file, e))?;
-        Ok(bytes)
-    });
-    let bytes = bytes.await?;
-    // The file may have been changed since it was verified.
-    if Digest::of(&bytes) != *digest {
-        return Err(broken(path, format!("{digest} changed while it was read")));
-    }
-    serde_json::from_slice(&bytes).map_err(|e| broken(path, format!("{digest}: {e}")))
 }
 
 fn section(path: &Path, offset: u64, size: u64) -> Result<io::Take<File>, VerifyError> {

@@ -7,13 +7,17 @@
 
 mod attachment;
 mod closure;
+mod delta;
 pub mod engine;
 mod export;
+mod exported;
+mod history;
 mod holdings;
 mod import;
 mod lock;
 mod package;
 mod publish;
+mod push;
 mod request;
 mod sarif;
 mod submission;
@@ -23,12 +27,15 @@ mod verify;
 
 pub use attachment::{Attachment, attachments, current_findings, replace_findings};
 pub use closure::closure;
+pub use delta::{Base, Delta};
 pub use engine::{Context, Disposition, EngineError, Outcome, Progress, ProgressEvent, Work};
-pub use export::{export, export_file};
-pub use import::import;
+pub use export::{ExportSummary, export, export_file};
+pub use history::{Entry, history, record};
+pub use import::{Imported, import};
 pub use lock::{ImageEvidence, ImageLock, ImageOrigin, LockedImage};
 pub use package::{ChartEntry, Package, PackageError, PackageImage, PackageParts};
 pub use publish::publish;
+pub use push::{Destination, Pushed, PushedImage, push};
 pub use request::Request;
 pub use sarif::sarif;
 pub use submission::{ImageTable, Submission, SubmissionParts, UnnamedImage};

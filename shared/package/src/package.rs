@@ -24,6 +24,9 @@ pub enum PackageError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Somebody asked to stop.
+    #[error("stopped before it was done")]
+    Cancelled,
 }
 
 /// The chart of a revision: a standard Helm OCI artefact.

@@ -1,17 +1,18 @@
-//! The index of packages: which revision of each lineage is the newest.
+//! The index of packages: which revision of each lineage is the newest, and which there were.
 
 use quench_content::{RefName, Store, StoreError};
 use quench_model::Digest;
 
-use crate::{Package, PackageError};
+use crate::{Package, PackageError, record};
 
-/// Makes a revision the newest of its package, unless the newest came from the same beginning and has reached a higher
+/// Puts a revision into its package's history and makes it the newest, unless the newest came from the same beginning and has reached a higher
 /// level. Tells whether it is the newest now. Callers do this after each level, so a level that runs again,
 /// late, does not take the package back.
 ///
 /// # Errors
 /// When the store fails.
 pub async fn publish(store: &Store, package: &Package) -> Result<bool, PackageError> {
+    record(store, package).await?;
     let name = RefName::package(&package.name);
     if let Some(current) = store.resolve(&name).await? {
         if current.digest == package.revision.digest {

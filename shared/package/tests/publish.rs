@@ -8,7 +8,7 @@
 
 use quench_content::{DirectoryStore, RefName, Store};
 use quench_model::{Descriptor, Level, media_type};
-use quench_package::{Package, PackageParts, Request, publish};
+use quench_package::{Package, PackageParts, Request, history, publish, record};
 
 async fn first(store: &Store, version: &str) -> Package {
     let archive = store
@@ -79,4 +79,62 @@ async fn a_name_that_points_to_nothing_useful_stops_nobody() {
         .unwrap();
     assert!(publish(&store, &package).await.unwrap());
     assert_eq!(newest(&store).await.digest, package.revision.digest);
+}
+
+async fn numbers(store: &Store) -> Vec<(u64, quench_model::Digest)> {
+    let name = "demo".parse().unwrap();
+    let entries = history(store, &name).await.unwrap();
+    entries
+        .into_iter()
+        .map(|e| (e.number, e.revision))
+        .collect()
+}
+
+#[tokio::test]
+async fn published_revisions_are_numbered_and_the_same_adds_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::Directory(DirectoryStore::open(folder.path()).unwrap());
+    assert!(numbers(&store).await.is_empty());
+    let one = first(&store, "1.0.0").await;
+    let two = next(&store, &one, Level::Configured).await;
+    let three = first(&store, "1.1.0").await;
+    for package in [&one, &two, &one, &three, &two, &three] {
+        publish(&store, package).await.unwrap();
+    }
+    let digests = [&one, &two, &three].map(|p| p.revision.digest.clone());
+    let expected: Vec<_> = (1..).zip(digests).collect();
+    assert_eq!(numbers(&store).await, expected);
+    // A package whose name begins alike has a history of its own.
+    let other: quench_model::PackageName = "demo.q1".parse().unwrap();
+    assert!(history(&store, &other).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn writers_that_publish_at_once_lose_no_entry() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_owned();
+    let store = Store::Directory(DirectoryStore::open(&path).unwrap());
+    let mut writers = Vec::new();
+    for writer in 0..8 {
+        let path = path.clone();
+        writers.push(tokio::spawn(async move {
+            // A store opened for itself, as another process does.
+            let store = Store::Directory(DirectoryStore::open(path).unwrap());
+            for n in 0..5 {
+                let package = first(&store, &format!("{writer}.{n}.0")).await;
+                record(&store, &package).await.unwrap();
+            }
+        }));
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let found = numbers(&store).await;
+    assert_eq!(found.len(), 40);
+    assert!(
+        found
+            .iter()
+            .zip(1..)
+            .all(|((number, _), place)| *number == place)
+    );
 }

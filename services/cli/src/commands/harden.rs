@@ -71,7 +71,7 @@ async fn finish(
     let package = &outcome.package;
     let mut exported = None;
     if let (Some(path), None) = (&args.output, &outcome.refusal) {
-        export_file(store, package, path).await?;
+        export_file(&session.context(store), package, None, path).await?;
         exported = Some(path);
     }
     let lineage = package.lineage(store).await?;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use quench_content::Store;
 use quench_model::FindingState;
-use quench_package::{Package, current_findings};
+use quench_package::{Package, current_findings, history};
 use serde::Serialize;
 
 use crate::exit::Exit;
@@ -15,6 +15,8 @@ use crate::style;
 struct Row {
     package: String,
     version: String,
+    /// Its number in the package's history.
+    number: Option<u64>,
     level: String,
     images: usize,
     open_findings: usize,
@@ -53,7 +55,10 @@ pub async fn run(session: &Session) -> Result<Exit> {
         let short: String = row.revision.chars().take("sha256:".len() + 12).collect();
         table.add_row([
             row.package.clone(),
-            row.version.clone(),
+            row.number.map_or_else(
+                || row.version.clone(),
+                |number| format!("{}-q{number}", row.version),
+            ),
             row.level.clone(),
             row.images.to_string(),
             row.open_findings.to_string(),
@@ -66,9 +71,14 @@ pub async fn run(session: &Session) -> Result<Exit> {
 
 async fn row(store: &Store, package: &Package) -> Result<Row> {
     let findings = current_findings(store, package).await?;
+    let history = history(store, &package.name).await?;
     Ok(Row {
         package: package.name.to_string(),
         version: package.version.clone(),
+        number: history
+            .iter()
+            .find(|entry| entry.revision == package.revision.digest)
+            .map(|entry| entry.number),
         level: package.level.to_string(),
         images: package.images.len(),
         open_findings: findings

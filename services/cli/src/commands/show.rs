@@ -1,7 +1,7 @@
 //! `quench show`.
 
 use anyhow::Result;
-use quench_package::{Package, attachments};
+use quench_package::{Entry, Package, attachments, history};
 use serde_json::json;
 
 use crate::exit::Exit;
@@ -14,6 +14,11 @@ pub async fn run(session: &Session, wanted: &str) -> Result<Exit> {
     let store = session.open_store()?;
     let package = session.find(&store, wanted).await?;
     let lineage = package.lineage(&store).await?;
+    let history = history(&store, &package.name).await?;
+    let number = |package: &Package| {
+        let same = |entry: &&Entry| entry.revision == package.revision.digest;
+        history.iter().find(same).map(|entry| entry.number)
+    };
     let summary = Summary::of(&store, &lineage).await?;
     let mut attached = Vec::new();
     for revision in &lineage {
@@ -25,11 +30,12 @@ pub async fn run(session: &Session, wanted: &str) -> Result<Exit> {
         session.print_json(&json!({
             "package": package.name,
             "version": package.version,
+            "number": number(&package),
             "level": package.level,
             "revision": package.revision.digest,
             "chart": package.chart.manifest.digest,
             "revisions": lineage.iter().map(|p| json!({
-                "level": p.level, "digest": p.revision.digest,
+                "number": number(p), "level": p.level, "digest": p.revision.digest,
             })).collect::<Vec<_>>(),
             "images": package.images.iter().map(|i| json!({
                 "reference": i.reference, "original": i.original, "digest": i.descriptor.digest,
@@ -44,11 +50,14 @@ pub async fn run(session: &Session, wanted: &str) -> Result<Exit> {
     anstream::println!(
         "{} {}  {}",
         style::paint(style::BOLD, &package.name),
-        package.version,
+        number(&package).map_or_else(
+            || package.version.clone(),
+            |number| format!("{}-q{number}", package.version),
+        ),
         package.level
     );
     anstream::println!("\n{}", style::paint(style::BOLD, "revisions"));
-    print_revisions(&lineage);
+    print_revisions(&lineage, number);
     anstream::println!("\n{}", style::paint(style::BOLD, "images"));
     let mut table = style::table(&["image", "original", "now"]);
     for image in &package.images {
@@ -78,10 +87,11 @@ pub async fn run(session: &Session, wanted: &str) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn print_revisions(lineage: &[Package]) {
-    let mut table = style::table(&["level", "digest"]);
+fn print_revisions(lineage: &[Package], number: impl Fn(&Package) -> Option<u64>) {
+    let mut table = style::table(&["no", "level", "digest"]);
     for revision in lineage.iter().rev() {
         table.add_row([
+            number(revision).map(|n| n.to_string()).unwrap_or_default(),
             format!("{} {}", revision.level.number(), revision.level),
             revision.revision.digest.to_string(),
         ]);

@@ -20,12 +20,17 @@ pub async fn run(session: &Session, subject: &str) -> Result<Exit> {
         let package = session.find(&store, subject).await?;
         verify_package(&store, &package).await
     };
-    let verified = result.map_err(|error| match error {
-        error @ VerifyError::Broken { .. } => Failure::refused(error.to_string()),
-        VerifyError::Package(error) => error.into(),
-    })?;
+    let verified = result.map_err(refusal)?;
     print(session, subject, &verified)?;
     Ok(Exit::Done)
+}
+
+/// What is wrong with a package ends a command as refused; a store that fails ends it as that.
+pub fn refusal(error: VerifyError) -> anyhow::Error {
+    match error {
+        error @ VerifyError::Broken { .. } => Failure::refused(error.to_string()),
+        VerifyError::Package(error) => error.into(),
+    }
 }
 
 fn print(session: &Session, subject: &str, verified: &Verified) -> Result<()> {
@@ -39,6 +44,7 @@ fn print(session: &Session, subject: &str, verified: &Verified) -> Result<()> {
             "attachments": verified.attachments,
             "blobs": verified.blobs,
             "bytes": verified.bytes,
+            "since": verified.delta.as_ref().map(|delta| &delta.base),
             "signed": false,
         }));
     }
@@ -46,6 +52,21 @@ fn print(session: &Session, subject: &str, verified: &Verified) -> Result<()> {
         "{} {subject} is whole: every digest fits and nothing is missing",
         style::paint(style::GOOD, "verified")
     );
+    if let Some(delta) = &verified.delta {
+        anstream::println!(
+            "  {}",
+            style::paint(
+                style::UNSURE,
+                format!(
+                    "a delta: {} of {} {} are not in it and were not looked at",
+                    style::count(delta.presumed.len(), "blob", "blobs"),
+                    delta.package,
+                    delta.version
+                )
+            )
+        );
+        anstream::println!("  since        {}", delta.base);
+    }
     anstream::println!("  revision     {}", verified.revision.digest);
     anstream::println!("  revisions    {}", verified.revisions);
     anstream::println!("  images       {}", verified.images);

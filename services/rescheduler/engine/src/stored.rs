@@ -34,6 +34,7 @@ pub(crate) async fn current(store: &Store) -> Result<Vec<Package>, EngineError> 
                 | PackageError::Store(StoreError::NotFound { .. })),
             ) => tracing::error!(%name, %error, "package left out"),
             Err(PackageError::Store(error)) => return Err(error.into()),
+            Err(PackageError::Cancelled) => return Err(EngineError::Cancelled),
         }
     }
     Ok(packages)

@@ -9,7 +9,7 @@ use quench_it::tools::{quench, workspace};
 use serde_json::Value;
 use tempfile::TempDir;
 
-const VERBS: [&str; 17] = [
+const VERBS: &[&str] = &[
     "harden",
     "ls",
     "show",
@@ -19,6 +19,12 @@ const VERBS: [&str; 17] = [
     "chart",
     "image",
     "verify",
+    "export",
+    "import",
+    "push",
+    "install",
+    "diff",
+    "history",
     "rules",
     "explain",
     "waive",
@@ -64,7 +70,7 @@ fn every_verb_explains_itself_with_examples() -> Result<()> {
             help.contains(&format!("  {verb} ")),
             "--help does not list {verb}"
         );
-        if verb == "advisories" {
+        if *verb == "advisories" {
             continue;
         }
         let (help, _) = ends(&[verb, "--help"], store.path(), 0)?;

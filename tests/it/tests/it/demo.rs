@@ -21,13 +21,13 @@ use super::demo_image;
 
 /// Issue and README promise less than this many bytes, unpacked.
 const IMAGE_LIMIT: u64 = 25_000_000;
-const PACKAGE: &str = "demo-web";
+pub const PACKAGE: &str = "demo-web";
 const IMAGE: &str = "registry.example.org/demo/nginx:1.22";
 
 /// The demo, hardened once for all tests that only look at the result.
-struct Demo {
-    folder: TempDir,
-    summary: Value,
+pub struct Demo {
+    pub folder: TempDir,
+    pub summary: Value,
 }
 
 impl Demo {
@@ -37,11 +37,11 @@ impl Demo {
         Ok(Self { folder, summary })
     }
 
-    fn store(&self) -> PathBuf {
+    pub fn store(&self) -> PathBuf {
         self.folder.path().join("store")
     }
 
-    fn quench(&self, arguments: &[&str]) -> Result<Vec<u8>> {
+    pub fn quench(&self, arguments: &[&str]) -> Result<Vec<u8>> {
         run(Command::new(quench()?)
             .args(arguments)
             .arg("--store")
@@ -50,7 +50,7 @@ impl Demo {
 }
 
 /// Hardens the demo into the store below `folder`; gives what `--json` prints.
-fn harden(folder: &Path) -> Result<Value> {
+pub fn harden(folder: &Path) -> Result<Value> {
     let demo = workspace().join("deploy/demo");
     let printed = run(Command::new(quench()?)
         .arg("harden")
@@ -67,7 +67,7 @@ fn harden(folder: &Path) -> Result<Value> {
     serde_json::from_slice(&printed).context("quench harden --json printed no JSON")
 }
 
-fn with_demo<T>(test: impl FnOnce(&Demo) -> Result<T>) -> Result<T> {
+pub fn with_demo<T>(test: impl FnOnce(&Demo) -> Result<T>) -> Result<T> {
     static DEMO: LazyLock<Mutex<Option<Demo>>> = LazyLock::new(Mutex::default);
     let mut demo = DEMO.lock().unwrap_or_else(PoisonError::into_inner);
     if demo.is_none() {

@@ -12,3 +12,4 @@ mod fleet;
 mod pod_security;
 mod rule_verbs;
 mod servers;
+mod transport;

@@ -5,8 +5,8 @@ use quench_ingestor_engine::source::ChartSource;
 use quench_ingestor_engine::{Engine, EngineOptions, PackOptions, pack};
 use quench_model::{Finding, FindingKind, Level, Severity, Subject, media_type};
 use quench_package::{
-    Attachment, Package, current_findings, export_file, import, replace_findings, verify_file,
-    verify_package,
+    Attachment, Context, Package, current_findings, export_file, import, replace_findings,
+    verify_file, verify_package,
 };
 use time::macros::date;
 
@@ -67,7 +67,9 @@ async fn an_imported_package_is_the_same_package() {
     let package = package(&folder, &here).await;
     let here = Store::Directory(here);
     let file = folder.path().join("demo.quench.tar");
-    export_file(&here, &package, &file).await.unwrap();
+    export_file(&Context::new(here.clone()), &package, None, &file)
+        .await
+        .unwrap();
     let bytes = std::fs::read(&file).unwrap();
 
     let mut stores = vec![Store::Directory(
@@ -85,17 +87,19 @@ async fn an_imported_package_is_the_same_package() {
     for there in stores {
         // Twice is once.
         for _ in 0..2 {
-            let imported = import(&there, &file).await.unwrap();
-            assert_eq!(imported, package);
+            let imported = import(&Context::new(there.clone()), &file).await.unwrap();
+            assert_eq!(imported.package, package);
         }
         let verified = verify_package(&there, &package).await.unwrap();
         assert_eq!(verified, verify_file(&file).unwrap());
         let again = folder.path().join("again.quench.tar");
-        export_file(&there, &package, &again).await.unwrap();
+        export_file(&Context::new(there.clone()), &package, None, &again)
+            .await
+            .unwrap();
         assert!(std::fs::read(&again).unwrap() == bytes, "{}", there.place());
         // What was found since is not taken back by the file.
         find(&there, &package, "second").await;
-        import(&there, &file).await.unwrap();
+        import(&Context::new(there.clone()), &file).await.unwrap();
         let current = current_findings(&there, &package).await.unwrap();
         assert_eq!(current[0].canonical_id, "second");
     }
@@ -110,7 +114,7 @@ async fn a_damaged_file_leaves_nothing_in_the_store() {
     let here = store(&folder);
     let package = package(&folder, &here).await;
     let file = folder.path().join("demo.quench.tar");
-    export_file(&Store::Directory(here), &package, &file)
+    export_file(&Context::new(Store::Directory(here)), &package, None, &file)
         .await
         .unwrap();
     let whole = std::fs::read(&file).unwrap();
@@ -119,17 +123,17 @@ async fn a_damaged_file_leaves_nothing_in_the_store() {
         let mut changed = whole.clone();
         changed[at] ^= 1;
         std::fs::write(&file, &changed).unwrap();
-        let error = import(&Store::Directory(there.clone()), &file)
+        let error = import(&Context::new(Store::Directory(there.clone())), &file)
             .await
             .unwrap_err();
         assert!(error.to_string().contains("demo.quench.tar"), "{error}");
         std::fs::write(&file, &whole[..at]).unwrap();
         assert!(
-            import(&Store::Directory(there.clone()), &file)
+            import(&Context::new(Store::Directory(there.clone())), &file)
                 .await
                 .is_err()
         );
     }
     assert!(blobs(&there).is_empty());
-    assert!(there.tags().unwrap().is_empty());
+    assert!(there.names("").unwrap().is_empty());
 }
