@@ -14,6 +14,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use quench_model::Level;
 
+mod trust;
+pub use trust::{
+    KeysGenerateArgs, KeysVerb, PromoteArgs, SignArgs, StagesArgs, TrustArgs, VerifyArgs,
+};
+
 /// Hardens Kubernetes packages: a Helm chart and the images it runs.
 #[derive(Debug, Parser)]
 #[command(
@@ -152,12 +157,6 @@ Examples:
         #[arg(short, long, value_name = "oci:DIR")]
         output: String,
     },
-    /// Check that a package or an exported file is whole and unchanged
-    #[command(after_help = "Examples:\n  quench verify demo\n  quench verify demo.quench.tar")]
-    Verify {
-        /// Package name, digest of a revision, or .quench.tar file
-        subject: String,
-    },
     /// Write a package to one file, whole or as a delta
     #[command(after_help = transport::EXPORT_EXAMPLES)]
     Export(ExportArgs),
@@ -176,6 +175,42 @@ Examples:
     /// List the published revisions of a package
     #[command(after_help = transport::HISTORY_EXAMPLES)]
     History(HistoryArgs),
+    /// Make and show keys that sign and verify
+    #[command(subcommand)]
+    Keys(KeysVerb),
+    /// Sign a package, so that cosign and Quench can tell who made it
+    #[command(after_help = "\
+Examples:
+  quench sign demo --key release.key
+  quench sign demo --key env://SIGNING_KEY --recursive
+
+What is pushed verifies with `cosign verify --key release.pub --insecure-ignore-tlog HOST/PATH@sha256:…`:
+there is no transparency log in an air-gapped place. Passphrases come from QUENCH_KEY_PASSWORD.")]
+    Sign(SignArgs),
+    /// Check that a package or an exported file is whole, unchanged, complete, and signed by whom
+    #[command(after_help = "\
+Examples:
+  quench verify demo
+  quench verify demo.quench.tar --key release.pub
+  quench verify demo --policy policy.yaml --require-signature
+  quench verify demo --air-gap --sign-key release.key")]
+    Verify(Box<VerifyArgs>),
+    /// Let a package enter a stage, by a signed statement
+    #[command(after_help = "\
+Examples:
+  quench promote demo --to dev --key ci.key
+  quench promote demo --to production --key release.key --trust ci.pub --policy policy.yaml
+  quench promote sha256:… --to production --key release.key --rollback
+
+Stages and their gates come from `stages:` in the policy (the package's own when --policy is left out);
+without any they are dev, test and production.")]
+    Promote(Box<PromoteArgs>),
+    /// Show which revision stands in which stage
+    #[command(after_help = "\
+Examples:
+  quench stages
+  quench stages demo --key release.pub --key ci.pub --history")]
+    Stages(StagesArgs),
     /// List the hardening rules, or explain one
     #[command(after_help = rules::RULES_EXAMPLES)]
     Rules(RulesArgs),
@@ -320,6 +355,9 @@ pub struct HardenArgs {
     /// File for the package (.quench.tar); with --chart-only the folder for the chart
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Private key that signs the result: a file, or env://VARIABLE
+    #[arg(long, value_name = "KEY", conflicts_with = "chart_only")]
+    pub sign_key: Option<String>,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -3,6 +3,7 @@
 //! Reading order: [`args`] is the command line, [`session`] what every command works with, `commands` one file per
 //! verb, [`exit`] the exit codes.
 
+mod air_gap;
 mod args;
 mod commands;
 mod difference;
@@ -13,6 +14,7 @@ mod find;
 mod fleet;
 mod html;
 mod inputs;
+mod keys;
 mod layout;
 mod nearest;
 mod policy_file;
@@ -84,7 +86,6 @@ async fn run(session: &Session, verb: Verb) -> Result<Exit> {
             image,
             output,
         } => commands::image::run(session, &package, &image, &output).await,
-        Verb::Verify { subject } => commands::verify::run(session, &subject).await,
         Verb::Export(args) => commands::export::run(session, &args).await,
         Verb::Import(args) => commands::import::run(session, &args).await,
         Verb::Push(args) => commands::push::run(session, &args).await,
@@ -94,6 +95,11 @@ async fn run(session: &Session, verb: Verb) -> Result<Exit> {
         Verb::Rules(args) => commands::rules::run(session, &args),
         Verb::Explain(args) => commands::explain::run(session, &args).await,
         Verb::Waive(args) => commands::waive::run(session, &args),
+        Verb::Keys(verb) => commands::keys::run(session, &verb),
+        Verb::Sign(args) => commands::sign::run(session, &args).await,
+        Verb::Verify(args) => commands::verify::run(session, &args).await,
+        Verb::Promote(args) => commands::promote::run(session, &args).await,
+        Verb::Stages(args) => commands::stages::run(session, &args).await,
         Verb::Advisories(verb) => commands::advisories::run(session, &verb).await,
         Verb::Submit(args) => commands::submit::run(session, &args).await,
         Verb::Status {

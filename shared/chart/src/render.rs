@@ -19,6 +19,8 @@ use crate::chart::{Chart, ChartError};
 pub struct Helm {
     program: PathBuf,
     limits: Limits,
+    /// What takes the network away, and its arguments; empty where it stays.
+    isolation: &'static [&'static str],
 }
 
 /// Bounds of one run of helm.
@@ -143,6 +145,14 @@ pub enum RenderError {
         #[source]
         source: std::io::Error,
     },
+    /// The network cannot be taken away from helm.
+    #[error(
+        "helm cannot be run without a network here: {reason}; allow user namespaces, or run as root with CAP_SYS_ADMIN"
+    )]
+    NoIsolation {
+        /// What the system said.
+        reason: String,
+    },
     /// Helm refused the chart or the values.
     #[error("helm could not render chart {chart}: {message}")]
     Helm {
@@ -210,6 +220,7 @@ impl Helm {
         Self {
             program,
             limits: Limits::default(),
+            isolation: &[],
         }
     }
 
@@ -218,6 +229,16 @@ impl Helm {
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
+    }
+
+    /// The same program in a network namespace of its own, in which not even the loopback interface is up: nothing that it
+    /// asks of a network is answered.
+    ///
+    /// # Errors
+    /// [`RenderError::NoIsolation`] where the system does not allow that.
+    pub fn without_network(mut self) -> Result<Self, RenderError> {
+        self.isolation = process::isolation()?;
+        Ok(self)
     }
 
     /// Path of the program.

@@ -43,6 +43,29 @@ impl RefName {
         Self(format!("sha256-{}.{short}", subject.hex()))
     }
 
+    /// Points to the signatures (`sig`), attestations (`att`) or SBOMs (`sbom`) of a manifest where cosign looks for
+    /// them (cosign `SIGNATURE_SPEC.md`, "Tag-based Discovery").
+    pub fn cosign(subject: &Digest, suffix: &str) -> Self {
+        Self(format!("sha256-{}.{suffix}", subject.hex()))
+    }
+
+    /// Points to a revision of a package that was promoted to a stage. All of a package begin with
+    /// [`RefName::promoted_prefix`].
+    pub fn promoted(package: &PackageName, revision: &Digest) -> Self {
+        Self(format!(
+            "{}{}",
+            Self::promoted_prefix(package),
+            revision.hex()
+        ))
+    }
+
+    /// Beginning of the names of a package's promoted revisions: a tag has no room for the package's name itself.
+    pub fn promoted_prefix(package: &PackageName) -> String {
+        let mut short = Digest::of(package.as_str()).hex();
+        short.truncate(32);
+        format!("promoted-{short}.")
+    }
+
     /// Points to the current findings of a revision, which change with every advisory epoch.
     pub fn findings(revision: &Digest) -> Self {
         Self(format!("findings-{}", revision.hex()))

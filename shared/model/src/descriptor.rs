@@ -153,6 +153,16 @@ pub mod media_type {
     pub const LICENCES: &str = "application/vnd.quench.licences.v1+json";
     /// Since what an exported delta is, and what it takes for granted.
     pub const DELTA: &str = "application/vnd.quench.delta.v1+json";
+    /// A signature in the form of cosign, attached to what it signs.
+    pub const COSIGN_SIGNATURE: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
+    /// A signed statement in the form of cosign, attached to what it speaks of.
+    pub const COSIGN_ATTESTATION: &str = "application/vnd.dev.cosign.artifact.att.v1+json";
+    /// What a cosign signature signs.
+    pub const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+    /// DSSE envelope.
+    pub const DSSE: &str = "application/vnd.dsse.envelope.v1+json";
+    /// In-toto statement.
+    pub const IN_TOTO: &str = "application/vnd.in-toto+json";
     /// Advisory epoch.
     pub const EPOCH: &str = "application/vnd.quench.epoch.v1";
 
@@ -189,6 +199,16 @@ pub mod annotation {
     pub const REFERENCE: &str = "quench.reference";
     /// Digest the reference had where it came from, before any level changed the image.
     pub const ORIGINAL_DIGEST: &str = "quench.original.digest";
+    /// On the findings of a revision: version of the engine that made the revision.
+    pub const WORK_ENGINE: &str = "quench.work.engine";
+    /// On the findings of a revision: digest of the revision or submission that was worked on.
+    pub const WORK_INPUT: &str = "quench.work.input";
+    /// On the findings of a revision: digest of the policy in force.
+    pub const WORK_POLICY: &str = "quench.work.policy";
+    /// On the findings of a revision: advisory epoch its level was worked with.
+    pub const WORK_EPOCH: &str = "quench.work.epoch";
+    /// A signature, base64, on the descriptor of what it signs (cosign `SIGNATURE_SPEC.md`).
+    pub const COSIGN_SIGNATURE: &str = "dev.cosignproject.cosign/signature";
     /// Which level made an attachment.
     pub const ATTACHMENT_LEVEL: &str = "quench.attachment.level";
     /// Image digest an attachment speaks of, when it speaks of one image.

@@ -14,6 +14,7 @@ mod package_name;
 mod policy;
 mod reference;
 mod severity;
+mod stage;
 mod target;
 
 pub use descriptor::{Descriptor, Platform, annotation, media_type};
@@ -27,4 +28,5 @@ pub use package_name::{PackageName, PackageNameError};
 pub use policy::{Gate, Policy, PolicyError, RuleSetting, Waiver};
 pub use reference::{ImageReference, ReferenceError};
 pub use severity::{Severity, SeverityError};
+pub use stage::{Stage, StageError, Trust};
 pub use target::Target;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use time::Date;
 use time::format_description::well_known::Iso8601;
 
-use crate::{Digest, FindingKind, Severity};
+use crate::{Digest, FindingKind, Severity, Stage, StageError, Trust};
 
 /// A team's demands. Written as YAML; everything has a default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,12 @@ pub struct Policy {
     /// Accepted deviations.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub waivers: Vec<Waiver>,
+    /// Whose signatures count.
+    #[serde(skip_serializing_if = "Trust::is_empty")]
+    pub trust: Trust,
+    /// Stages on the way to production, in order; [`Stage::defaults`] when empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<Stage>,
 }
 
 /// Whether a rule applies.
@@ -118,6 +124,9 @@ pub enum PolicyError {
         /// Last day it held.
         expires: String,
     },
+    /// A list of stages that makes no sense.
+    #[error(transparent)]
+    Stage(#[from] StageError),
     /// A waiver that names no rule.
     #[error("waiver {index} names no rule; add `rule:` with a rule id or vulnerability id")]
     NoRule {
@@ -127,11 +136,12 @@ pub enum PolicyError {
 }
 
 impl Policy {
-    /// Checks every waiver: it must name a rule, give a reason, and still hold on `today`.
+    /// Checks every waiver: it must name a rule, give a reason, and still hold on `today`. Checks the stages too.
     ///
     /// # Errors
-    /// The first waiver that does not.
+    /// The first waiver that does not, or stage that is wrong.
     pub fn check(&self, today: Date) -> Result<(), PolicyError> {
+        Stage::check(&self.stages)?;
         for (position, waiver) in self.waivers.iter().enumerate() {
             let index = position + 1;
             let rule = waiver.rule.clone();
@@ -158,6 +168,15 @@ impl Policy {
             }
         }
         Ok(())
+    }
+
+    /// The stages in force.
+    pub fn stages(&self) -> Vec<Stage> {
+        if self.stages.is_empty() {
+            Stage::defaults()
+        } else {
+            self.stages.clone()
+        }
     }
 
     /// Whether a rule applies at all.

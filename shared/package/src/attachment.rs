@@ -111,7 +111,8 @@ pub async fn current_findings(
     }
 }
 
-/// Writes the findings of a revision: sorted, attached, and current from now on.
+/// Writes the findings of a revision: sorted, attached, and current from now on. What is noted about the work that made
+/// the revision stays.
 ///
 /// # Errors
 /// When the store refuses.
@@ -120,6 +121,40 @@ pub async fn replace_findings(
     revision: &Descriptor,
     level: Level,
     findings: &mut [Finding],
+) -> Result<Descriptor, StoreError> {
+    let work = work_notes(store, &revision.digest).await?;
+    write_findings(store, revision, level, findings, work).await
+}
+
+/// What is noted, beside the findings of a revision, about the work that made it: see
+/// [`annotation::WORK_ENGINE`] and its neighbours.
+pub(crate) async fn work_notes(
+    store: &Store,
+    revision: &Digest,
+) -> Result<BTreeMap<String, String>, StoreError> {
+    let Some(current) = store.resolve(&RefName::findings(revision)).await? else {
+        return Ok(BTreeMap::new());
+    };
+    let mut notes = store.manifest(&current).await?.annotations;
+    notes.retain(|key, _| {
+        matches!(
+            key.as_str(),
+            annotation::WORK_ENGINE
+                | annotation::WORK_INPUT
+                | annotation::WORK_POLICY
+                | annotation::WORK_EPOCH
+        )
+    });
+    Ok(notes)
+}
+
+/// As [`replace_findings`], with notes about the work that made the revision.
+pub(crate) async fn write_findings(
+    store: &Store,
+    revision: &Descriptor,
+    level: Level,
+    findings: &mut [Finding],
+    work: BTreeMap<String, String>,
 ) -> Result<Descriptor, StoreError> {
     findings.sort_by(|a, b| {
         (b.severity, a.kind, &a.canonical_id, &a.subject, &a.id).cmp(&(
@@ -137,6 +172,7 @@ pub async fn replace_findings(
         artifact_type: None,
         ..revision.clone()
     });
+    manifest.annotations = work;
     manifest
         .annotations
         .insert(annotation::ATTACHMENT_LEVEL.to_owned(), level.to_string());

@@ -5,17 +5,18 @@
 //! was done before. So running twice is harmless, and a bus that delivers at least once has an effect
 //! exactly once.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use quench_content::artefact::Manifest;
 use quench_content::{RefName, Store, StoreError};
-use quench_model::{Descriptor, Digest, Finding, Hasher, Level, media_type};
+use quench_model::{Descriptor, Digest, Finding, Hasher, Level, annotation, media_type};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use crate::attachment::{current_findings, replace_findings};
+use crate::attachment::{current_findings, write_findings};
 use crate::{Package, PackageError, Request};
 
 /// What an engine works with.
@@ -248,6 +249,22 @@ impl Work<'_> {
         hasher.finish()
     }
 
+    /// What is noted about the work beside the findings of the revision it makes.
+    fn notes(&self) -> BTreeMap<String, String> {
+        let mut notes = BTreeMap::from([
+            (
+                annotation::WORK_ENGINE.to_owned(),
+                self.engine_version.to_owned(),
+            ),
+            (annotation::WORK_INPUT.to_owned(), self.input.to_string()),
+            (annotation::WORK_POLICY.to_owned(), self.policy.to_string()),
+        ]);
+        if let Some(epoch) = self.epoch {
+            notes.insert(annotation::WORK_EPOCH.to_owned(), epoch.to_string());
+        }
+        notes
+    }
+
     /// The stored outcome of this work, if it was done before.
     ///
     /// # Errors
@@ -293,11 +310,12 @@ impl Work<'_> {
         }
         let mut outcome = work().await?;
         outcome.key = Some(self.key());
-        replace_findings(
+        write_findings(
             store,
             &outcome.package.revision,
             self.level,
             &mut outcome.findings,
+            self.notes(),
         )
         .await?;
         let record = StoredOutcome {

@@ -12,8 +12,10 @@ use quench_model::{Descriptor, Digest, Hasher, PackageName, annotation, media_ty
 use crate::closure::Walk;
 use crate::delta::{self, Delta};
 use crate::export::LAYOUT_MARKER;
+use crate::signing::{SIGNED_LIMIT, SignedDocument, is_signed};
 use crate::tar_form::{self, BLOCK, END};
-use crate::verify::{Verified, VerifyError};
+use crate::verify::{Verified, VerifyError, check_count, check_lock, sort_referrers};
+use crate::{Package, Request};
 
 /// An exported package that was found whole.
 pub(crate) struct Exported {
@@ -161,31 +163,28 @@ impl<R: Read + Seek> Contents<R> {
                 "{digest} is taken for granted, but not left out of the package"
             ));
         }
-        let newest: Index = self.document(revision)?;
-        let images = newest
-            .manifests
-            .iter()
-            .filter(|d| d.annotation(annotation::ROLE) == Some("image"))
-            .count();
-        let annotated = |key: &str| {
-            let missing = || format!("revision {} has no annotation {key}", revision.digest);
-            newest.annotations.get(key).cloned().ok_or_else(missing)
-        };
-        let package: PackageName = annotated(annotation::PACKAGE)?
-            .parse()
-            .map_err(|e| format!("revision {}: {e}", revision.digest))?;
-        let attached = self.check_names(&named, &package, &lineage, &reached)?;
+        let package = self.newest(revision)?;
+        let attached = self.check_names(&named, &package.name, &lineage, &reached)?;
+        let mut referrers = attached.clone();
+        sort_referrers(&mut referrers);
+        let mut signed = Vec::new();
+        for (subject, referrer) in &referrers {
+            self.add_signed(subject, referrer, &mut signed)?;
+        }
         let mut revision = revision.clone();
         revision.annotations.clear();
         let verified = Verified {
-            package,
-            version: annotated(annotation::VERSION)?,
+            package: package.name,
+            version: package.version,
             revision,
             revisions: lineage.len(),
-            images,
+            images: package.images.len(),
             attachments: attached.len(),
             blobs: self.blobs.len(),
             bytes: self.blobs.values().map(|place| place.size).sum(),
+            lineage: lineage.iter().map(|d| d.digest.clone()).collect(),
+            referrers,
+            signed,
             delta,
         };
         Ok(Exported {
@@ -196,6 +195,54 @@ impl<R: Read + Seek> Contents<R> {
             attached,
             presumed: reached.presumed.into_values().collect(),
         })
+    }
+
+    /// The newest revision, with every image of its lock. A delta may take the lock for granted.
+    fn newest(&mut self, revision: &Descriptor) -> Result<Package, String> {
+        let index: Index = self.document(revision)?;
+        let package = Package::parse(revision, &index).map_err(|e| e.to_string())?;
+        if let Some(lock) = &package.lock
+            && self.blobs.contains_key(&lock.digest)
+        {
+            let manifest: Manifest = self.document(lock)?;
+            let layer = manifest
+                .layers
+                .first()
+                .ok_or_else(|| format!("image lock {} lists no document", lock.digest))?;
+            if self.blobs.contains_key(&layer.digest) {
+                let bytes = self.bytes_of(&layer.digest, Request::DOCUMENT_LIMIT)?;
+                let lock = serde_json::from_slice(&bytes)
+                    .map_err(|e| format!("image lock {}: {e}", layer.digest))?;
+                check_lock(&lock, &package)?;
+            }
+        }
+        Ok(package)
+    }
+
+    /// Reads the signatures and statements that a referrer attaches.
+    fn add_signed(
+        &mut self,
+        subject: &Digest,
+        referrer: &Descriptor,
+        signed: &mut Vec<SignedDocument>,
+    ) -> Result<(), String> {
+        if !is_signed(referrer) {
+            return Ok(());
+        }
+        let manifest: Manifest = self.document(referrer)?;
+        for layer in &manifest.layers {
+            if let Some(kind) = SignedDocument::kind(layer) {
+                signed.push(SignedDocument {
+                    subject: subject.clone(),
+                    referrer: referrer.digest.clone(),
+                    kind,
+                    digest: layer.digest.clone(),
+                    bytes: self.bytes_of(&layer.digest, SIGNED_LIMIT)?,
+                });
+                check_count(signed)?;
+            }
+        }
+        Ok(())
     }
 
     /// The document that says what is taken for granted, if the file is a delta.
@@ -260,7 +307,7 @@ impl<R: Read + Seek> Contents<R> {
             if reached.blobs.contains_key(&descriptor.digest) {
                 continue;
             }
-            let bytes = self.bytes(&descriptor.digest, place)?;
+            let bytes = self.bytes(&descriptor.digest, place, MANIFEST_LIMIT)?;
             let named = walk.open(&descriptor, &bytes).map_err(|e| e.to_string())?;
             for descriptor in &named {
                 self.place(descriptor, reached)?;
@@ -376,6 +423,19 @@ impl<R: Read + Seek> Contents<R> {
                     referrer.digest
                 ));
             }
+            // What decides what it is taken for is what it says itself.
+            let kind = manifest.artifact_type.unwrap_or(manifest.config.media_type);
+            let misnamed = referrer.artifact_type.as_deref() != Some(kind.as_str())
+                || referrer
+                    .annotations
+                    .iter()
+                    .any(|(key, value)| manifest.annotations.get(key) != Some(value));
+            if misnamed {
+                return Err(format!(
+                    "{} is listed with {subject} as something it is not",
+                    referrer.digest
+                ));
+            }
         }
         Ok(list.manifests)
     }
@@ -384,19 +444,21 @@ impl<R: Read + Seek> Contents<R> {
         &mut self,
         descriptor: &Descriptor,
     ) -> Result<T, String> {
-        let place = self
-            .blobs
-            .get(&descriptor.digest)
-            .copied()
-            .ok_or_else(|| format!("{} is missing", descriptor.digest))?;
-        let bytes = self.bytes(&descriptor.digest, place)?;
+        let bytes = self.bytes_of(&descriptor.digest, MANIFEST_LIMIT)?;
         serde_json::from_slice(&bytes).map_err(|e| format!("{}: {e}", descriptor.digest))
     }
 
-    fn bytes(&mut self, digest: &Digest, place: Place) -> Result<Vec<u8>, String> {
-        if place.size > MANIFEST_LIMIT {
+    fn bytes_of(&mut self, digest: &Digest, limit: u64) -> Result<Vec<u8>, String> {
+        match self.blobs.get(digest).copied() {
+            Some(place) => self.bytes(digest, place, limit),
+            None => Err(format!("{digest} is missing")),
+        }
+    }
+
+    fn bytes(&mut self, digest: &Digest, place: Place, limit: u64) -> Result<Vec<u8>, String> {
+        if place.size > limit {
             return Err(format!(
-                "{digest} is too large for a manifest ({} bytes)",
+                "{digest} is too large for what it is ({} bytes)",
                 place.size
             ));
         }

@@ -7,6 +7,7 @@ use quench_content::{COSIGN_SUFFIXES, RefName, Store};
 use quench_model::{Descriptor, Digest, annotation, media_type};
 
 use crate::closure::closure;
+use crate::signing::is_signed;
 use crate::{Package, PackageError};
 
 /// Everything that belongs to a package.
@@ -102,6 +103,12 @@ impl Holdings {
         for referrer in &referrers {
             self.add(store, referrer).await?;
             self.frame.insert(referrer.digest.clone());
+            if is_signed(referrer) {
+                // Whoever has the file must be able to see who signed it.
+                let layers = store.manifest(referrer).await?.layers;
+                self.frame
+                    .extend(layers.into_iter().map(|layer| layer.digest));
+            }
             self.attached.push((subject.clone(), referrer.clone()));
         }
         for suffix in COSIGN_SUFFIXES {

@@ -5,11 +5,13 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use quench_content::{RefName, Store, StoreError};
-use quench_model::{Descriptor, annotation};
+use quench_model::{Descriptor, Policy, annotation};
 
 use crate::closure::closure;
 use crate::delta::Delta;
 use crate::exported::Exported;
+use crate::signing::{PublicKey, verify_signatures};
+use crate::staging::{StagingError, check_promotions, note_promotions};
 use crate::verify::{Verified, VerifyError};
 use crate::{Context, Package, PackageError};
 
@@ -34,11 +36,36 @@ pub struct Imported {
 /// # Errors
 /// What is wrong with the file, what a delta needs and the store lacks, or that the store refuses.
 pub async fn import(context: &Context, path: &Path) -> Result<Imported, VerifyError> {
+    import_trusted(context, path, &[]).await
+}
+
+/// As [`import`], for a file that one of these keys must have signed: before anything is written, its signatures are
+/// verified, and so is that its promotions to stages do not contradict or outdate those that stand in the store. They
+/// count from then on. With no keys nothing is trusted, and promotions do not count.
+///
+/// # Errors
+/// As [`import`], and what is wrong with signatures and promotions.
+pub async fn import_trusted(
+    context: &Context,
+    path: &Path,
+    keys: &[PublicKey],
+) -> Result<Imported, VerifyError> {
     let store = &context.store;
     let file = path.to_owned();
     context.progress.start("verify", 0);
     let exported = blocking(move || Exported::open(&file)).await?;
     context.progress.finish();
+    let verified = &exported.verified;
+    verify_signatures(verified, keys)?;
+    if !keys.is_empty() {
+        check_promotions(store, verified, &Policy::default(), keys)
+            .await
+            .map_err(|error| match error {
+                StagingError::Verify(error) => error,
+                StagingError::Package(error) => VerifyError::Package(error),
+                error => broken(path, error.to_string()),
+            })?;
+    }
     if let Some(delta) = &exported.verified.delta {
         check_base(store, path, delta, &exported.presumed).await?;
     }
@@ -71,9 +98,13 @@ pub async fn import(context: &Context, path: &Path) -> Result<Imported, VerifyEr
             store.tag(&name, &entry).await?;
         }
     }
+    let package = Package::load(store, &exported.verified.revision).await?;
+    if !keys.is_empty() {
+        note_promotions(store, &package).await?;
+    }
     context.progress.finish();
     Ok(Imported {
-        package: Package::load(store, &exported.verified.revision).await?,
+        package,
         verified: exported.verified,
         new_blobs: imported.0,
         new_bytes: imported.1,

@@ -204,13 +204,21 @@ impl Package {
             platform: None,
             annotations: BTreeMap::new(),
         };
-        let malformed = |reason: String| PackageError::Malformed {
-            digest: digest.clone(),
-            reason,
-        };
         let bytes = store.read(&revision, MANIFEST_LIMIT).await?;
         revision.size = bytes.len() as u64;
-        let index: Index = serde_json::from_slice(&bytes).map_err(|e| malformed(e.to_string()))?;
+        let index = serde_json::from_slice(&bytes).map_err(|e| PackageError::Malformed {
+            digest: digest.clone(),
+            reason: e.to_string(),
+        })?;
+        Self::parse(&revision, &index)
+    }
+
+    /// The revision that an index is.
+    pub(crate) fn parse(revision: &Descriptor, index: &Index) -> Result<Self, PackageError> {
+        let malformed = |reason: String| PackageError::Malformed {
+            digest: revision.digest.clone(),
+            reason,
+        };
         if index.artifact_type.as_deref() != Some(media_type::PACKAGE) {
             return Err(malformed(
                 "its artifactType is not that of a package".to_owned(),
@@ -258,7 +266,7 @@ impl Package {
             }
         }
         Ok(Self {
-            revision,
+            revision: bare(revision),
             name,
             version,
             level,

@@ -20,6 +20,7 @@ use quench_model::{Descriptor, Digest, ImageReference};
 use crate::closure::closure;
 use crate::history;
 use crate::holdings::Holdings;
+use crate::signing::{cosign_tags, is_signed};
 use crate::{Context, Package, PackageError};
 
 /// Blobs, and repositories, sent to at the same time.
@@ -296,6 +297,16 @@ impl Cargo {
                 all.extend(closure(&context.store, descriptor).await?);
                 shipment.tags.insert(tag.to_string(), descriptor.clone());
             }
+        }
+        let signed: BTreeSet<&Digest> = shipment
+            .attached
+            .iter()
+            .filter(|(subject, referrer)| within.contains(subject) && is_signed(referrer))
+            .map(|(subject, _)| subject)
+            .collect();
+        for tag in cosign_tags(&context.store, signed).await? {
+            all.extend(closure(&context.store, &tag.manifest).await?);
+            shipment.tags.insert(tag.name.to_string(), tag.manifest);
         }
         shipment.add(&all);
         for part in all {

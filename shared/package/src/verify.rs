@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use quench_content::{Store, StoreError};
-use quench_model::{Descriptor, PackageName};
+use quench_model::{Descriptor, Digest, Level, PackageName};
 
 use crate::delta::Delta;
 use crate::exported::Exported;
 use crate::holdings::Holdings;
-use crate::{Package, PackageError};
+use crate::signing::{SIGNED_COUNT, SignedDocument};
+use crate::{ImageLock, Package, PackageError};
 
 /// What was verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,13 @@ pub struct Verified {
     pub blobs: usize,
     /// Bytes of all blobs.
     pub bytes: u64,
+    /// Digests of the revision and those it was made from, newest first.
+    pub lineage: Vec<Digest>,
+    /// What is attached to anything in the package, with the digest it is attached to, sorted.
+    pub referrers: Vec<(Digest, Descriptor)>,
+    /// Signatures and statements among what is attached, for
+    /// [`verify_signatures`](crate::signing::verify_signatures).
+    pub signed: Vec<SignedDocument>,
     /// What a file takes for granted, if it is a delta: it is whole as a delta then, and no package by itself.
     pub delta: Option<Delta>,
 }
@@ -83,15 +91,75 @@ pub async fn verify_package(store: &Store, package: &Package) -> Result<Verified
         }
         bytes += descriptor.size;
     }
+    let broken = |reason: String| VerifyError::Broken {
+        package: format!("package {}", package.name),
+        reason,
+    };
+    if let Some(lock) = &package.lock {
+        let lock = ImageLock::load(store, lock).await?;
+        check_lock(&lock, package).map_err(broken)?;
+    }
+    let mut referrers = holdings.attached;
+    sort_referrers(&mut referrers);
+    let mut signed = Vec::new();
+    for (subject, referrer) in &referrers {
+        signed.extend(SignedDocument::of_referrer(store, subject, referrer).await?);
+        check_count(&signed).map_err(broken)?;
+    }
     Ok(Verified {
         package: package.name.clone(),
         version: package.version.clone(),
         revision: package.revision.clone(),
         revisions: holdings.revisions.len(),
         images: package.images.len(),
-        attachments: holdings.attached.len(),
+        attachments: referrers.len(),
         blobs: holdings.blobs.len(),
         bytes,
+        lineage: holdings
+            .revisions
+            .iter()
+            .map(|r| r.revision.digest.clone())
+            .collect(),
+        referrers,
+        signed,
         delta: None,
     })
+}
+
+/// Every image of the lock must be in the package. A level may have changed what it is; before that it is what the lock
+/// says.
+pub(crate) fn check_lock(lock: &ImageLock, package: &Package) -> Result<(), String> {
+    for (reference, locked) in &lock.images {
+        let image = package
+            .images
+            .iter()
+            .find(|image| image.reference.to_string() == *reference)
+            .ok_or_else(|| {
+                format!(
+                    "image {reference} ({}) of the image lock is missing",
+                    locked.digest
+                )
+            })?;
+        if package.level == Level::Integrated && image.descriptor.digest != locked.digest {
+            return Err(format!(
+                "image {reference} is {}, but the image lock says {}",
+                image.descriptor.digest, locked.digest
+            ));
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn sort_referrers(referrers: &mut [(Digest, Descriptor)]) {
+    referrers.sort_by(|a, b| (&a.0, &a.1.digest).cmp(&(&b.0, &b.1.digest)));
+}
+
+/// Bounds what a hostile package can make a reader hold in memory.
+pub(crate) fn check_count(signed: &[SignedDocument]) -> Result<(), String> {
+    if signed.len() > SIGNED_COUNT {
+        return Err(format!(
+            "it carries more than {SIGNED_COUNT} signatures and statements"
+        ));
+    }
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::TrustArgs;
 use clap::Args;
 
 pub const EXPORT_EXAMPLES: &str = "\
@@ -29,6 +30,7 @@ pub const IMPORT_EXAMPLES: &str = "\
 Examples:
   quench import demo.quench.tar
   quench import demo.quench.tar update.quench.tar
+  quench import demo.quench.tar --key release.pub
 
 A file is verified before anything is written; one that is damaged leaves nothing behind. An
 import that was stopped goes on where it was.";
@@ -38,6 +40,8 @@ pub struct ImportArgs {
     /// Files to import, in this order
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub trust: TrustArgs,
 }
 
 /// How a registry is reached.

@@ -7,6 +7,7 @@ use quench_chart::render::Helm;
 use quench_content::Store;
 use quench_ingestor_engine::{EngineOptions, pack};
 use quench_model::Level;
+use quench_package::signing::SignOptions;
 use quench_package::{Context, EngineError, Outcome, Package, export_file, publish, verdict};
 use serde::Serialize;
 use serde_json::json;
@@ -15,6 +16,7 @@ use crate::args::HardenArgs;
 use crate::commands::advisories;
 use crate::exit::Exit;
 use crate::inputs;
+use crate::keys;
 use crate::session::Session;
 use crate::style;
 use crate::summary::Summary;
@@ -35,6 +37,12 @@ pub async fn run(session: &Session, args: &HardenArgs) -> Result<Exit> {
     let store = session.open_store()?;
     let context = session.context(&store);
     let engines = Engines::new(session, &store, args).await?;
+    // Before the work: a wrong key or passphrase should not cost it.
+    let sign_key = args
+        .sign_key
+        .as_deref()
+        .map(keys::signing_key)
+        .transpose()?;
 
     let mut started = Instant::now();
     let submission = pack(&options, inputs::today(), &context).await?;
@@ -57,6 +65,9 @@ pub async fn run(session: &Session, args: &HardenArgs) -> Result<Exit> {
         };
         started = Instant::now();
         outcome = engines.run(next, &outcome.package, &context).await?;
+    }
+    if let (Some(key), None) = (&sign_key, &outcome.refusal) {
+        keys::sign(&store, &outcome.package, key, &SignOptions::default()).await?;
     }
     finish(session, args, &store, &outcome, &steps).await
 }
@@ -89,6 +100,7 @@ async fn finish(
             "gate": { "enforced": policy.gate.enforce, "wouldRefuse": would_refuse },
             "steps": steps,
             "summary": summary,
+            "signed": args.sign_key.is_some() && outcome.refusal.is_none(),
             "file": exported,
         }))?;
     } else {
@@ -128,6 +140,9 @@ async fn finish(
             package.level,
             package.revision.digest
         );
+        if args.sign_key.is_some() && outcome.refusal.is_none() {
+            anstream::println!("signed");
+        }
         if let Some(path) = exported {
             anstream::println!("package in {}", path.display());
         }

@@ -1,12 +1,13 @@
 //! `quench import`.
 
 use anyhow::{Context as _, Result};
-use quench_package::{Imported, import, publish, record};
+use quench_package::{Imported, import_trusted, publish, record};
 use serde_json::json;
 
 use crate::args::ImportArgs;
 use crate::commands::verify::refusal;
 use crate::exit::Exit;
+use crate::keys;
 use crate::session::Session;
 use crate::style;
 
@@ -14,9 +15,10 @@ use crate::style;
 pub async fn run(session: &Session, args: &ImportArgs) -> Result<Exit> {
     let store = session.open_store()?;
     let context = session.context(&store);
+    let trusted = keys::trusted(&args.trust)?;
     let mut all = Vec::with_capacity(args.files.len());
     for file in &args.files {
-        let imported = import(&context, file)
+        let imported = import_trusted(&context, file, &trusted)
             .await
             .map_err(refusal)
             .with_context(|| format!("{} was not imported", file.display()))?;

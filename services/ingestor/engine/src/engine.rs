@@ -243,7 +243,7 @@ pub(crate) fn package_name(chart: &Chart) -> Result<PackageName, EngineError> {
         .map_err(|e| EngineError::Input(format!("Chart.yaml: name: {e}")))
 }
 
-async fn load_chart(store: &Store, archive: &Descriptor) -> Result<Chart, EngineError> {
+pub(crate) async fn load_chart(store: &Store, archive: &Descriptor) -> Result<Chart, EngineError> {
     let bytes = store.read(archive, CHART_LIMIT).await?;
     let name = format!("chart {}", archive.digest);
     let chart = tokio::task::spawn_blocking(move || Chart::from_tgz(bytes.as_slice(), &name))
@@ -252,12 +252,14 @@ async fn load_chart(store: &Store, archive: &Descriptor) -> Result<Chart, Engine
     chart.map_err(|e| EngineError::Input(e.to_string()))
 }
 
-fn render_error(error: RenderError) -> EngineError {
+pub(crate) fn render_error(error: RenderError) -> EngineError {
     match error {
-        RenderError::NoHelm | RenderError::Start { .. } => EngineError::Unavailable {
-            reason: error.to_string(),
-            retry_after: IMAGE_RETRY,
-        },
+        RenderError::NoHelm | RenderError::Start { .. } | RenderError::NoIsolation { .. } => {
+            EngineError::Unavailable {
+                reason: error.to_string(),
+                retry_after: IMAGE_RETRY,
+            }
+        }
         RenderError::Io { path, source } => EngineError::Store(StoreError::Io {
             action: "write",
             path,

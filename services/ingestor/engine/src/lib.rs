@@ -5,6 +5,7 @@
 //! the images of every pod specification, gets each of them into the store, and writes down which reference
 //! became which digest and why it is in. Start with those two.
 
+pub mod air_gap;
 mod discover;
 mod engine;
 mod fetch;

@@ -135,6 +135,41 @@ pub(super) async fn run(
     })
 }
 
+/// Ways to run a program without a network: in a user namespace, which any user may have where the system allows it, or as
+/// root.
+const ISOLATIONS: [&[&str]; 2] = [
+    &["unshare", "--user", "--map-root-user", "--net", "--"],
+    &["unshare", "--net", "--"],
+];
+
+/// The first way that works here.
+pub(super) fn isolation() -> Result<&'static [&'static str], RenderError> {
+    let mut reason = String::new();
+    for isolation in ISOLATIONS {
+        let Some((program, arguments)) = isolation.split_first() else {
+            continue;
+        };
+        let tried = std::process::Command::new(program)
+            .args(arguments)
+            .arg("true")
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null())
+            .output();
+        match tried {
+            Ok(output) if output.status.success() => return Ok(isolation),
+            Ok(output) => {
+                String::from_utf8_lossy(&output.stderr)
+                    .trim()
+                    .clone_into(&mut reason);
+            }
+            Err(error) => reason = format!("{program}: {error}"),
+        }
+    }
+    Err(RenderError::NoIsolation { reason })
+}
+
 fn command(helm: &Helm, scratch: &Scratch, arguments: &[OsString]) -> Command {
     let limits = &helm.limits;
     // The shell sets the limits and then becomes helm. The CPU limit must be a hard one, since Go programs ignore SIGXCPU. A limit
@@ -148,6 +183,7 @@ fn command(helm: &Helm, scratch: &Scratch, arguments: &[OsString]) -> Command {
     command
         .arg("-c")
         .arg(script)
+        .args(helm.isolation)
         .arg(&helm.program)
         .args(arguments)
         .env_clear()

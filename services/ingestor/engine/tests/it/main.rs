@@ -8,6 +8,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod air_gap;
 mod charts;
 mod handover;
 mod integrate;

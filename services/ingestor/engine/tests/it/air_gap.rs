@@ -1,0 +1,206 @@
+//! What installs without a network, and what is named where something does not.
+
+use std::net::TcpListener;
+use std::path::Path;
+
+use quench_chart::Chart;
+use quench_chart::render::{Helm, RenderError};
+use quench_content::Store;
+use quench_content::artefact::Manifest;
+use quench_ingestor_engine::air_gap::{AirGapError, prove};
+use quench_model::{Descriptor, Level, media_type};
+use quench_package::{Context, Package, PackageImage, PackageParts, Request};
+
+use crate::made;
+
+/// A chart with an image of each sort: always there, behind a switch, in an init container, in a hook.
+const TEMPLATES: [(&str, &str); 2] = [
+    (
+        "deployment.yaml",
+        r#"apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      initContainers:
+        - name: prepare
+          image: registry.example.org/team/prepare:2
+          command: [sh, -c, "curl -s https://token:secret@plugins.example.org/get?key=1 -o /x && curl http://web:80"]
+      containers:
+        - name: app
+          image: {{ .Values.image | quote }}
+          env: [{name: SIDECAR, value: "use registry.example.org/team/hook:4, please"}]
+        {{- if .Values.metrics.enabled }}
+        - name: metrics
+          image: registry.example.org/team/metrics:3
+        {{- end }}
+"#,
+    ),
+    (
+        "hook.yaml",
+        r#"apiVersion: batch/v1
+kind: Job
+metadata:
+  name: migrate
+  annotations: {helm.sh/hook: post-install}
+spec:
+  template:
+    spec:
+      restartPolicy: Never
+      containers: [{name: migrate, image: "registry.example.org/team/hook:4"}]
+"#,
+    ),
+];
+const IMAGES: [&str; 4] = [
+    "registry.example.org/team/app:1",
+    "registry.example.org/team/prepare:2",
+    "registry.example.org/team/metrics:3",
+    "registry.example.org/team/hook:4",
+];
+
+fn chart(folder: &Path) -> Chart {
+    let path = made::chart(folder, "demo", &TEMPLATES);
+    std::fs::write(
+        path.join("values.yaml"),
+        "image: registry.example.org/team/app:1\nmetrics: {enabled: false}\n",
+    )
+    .unwrap();
+    Chart::load(&path).unwrap()
+}
+
+async fn image(store: &Store, content: &str) -> Descriptor {
+    let layer = store
+        .put(media_type::LAYER, content.as_bytes())
+        .await
+        .unwrap();
+    let mut image = Manifest::artefact("", vec![layer]);
+    image.artifact_type = None;
+    image.config = store.put(media_type::CONFIG, b"{}").await.unwrap();
+    store.put_manifest(&image).await.unwrap()
+}
+
+async fn package(store: &Store, chart: &Chart, images: &[&str]) -> Package {
+    let archive = chart.to_tgz().unwrap();
+    let archive = store.put(media_type::HELM_CHART, &archive).await.unwrap();
+    let mut packaged = Vec::new();
+    for reference in images {
+        let descriptor = image(store, reference).await;
+        packaged.push(PackageImage {
+            reference: reference.parse().unwrap(),
+            original: descriptor.digest.clone(),
+            descriptor,
+        });
+    }
+    let parts = PackageParts {
+        name: "demo".parse().unwrap(),
+        version: chart.version().to_owned(),
+        level: Level::Integrated,
+        previous: None,
+        chart: Package::store_chart(store, chart.metadata(), &archive)
+            .await
+            .unwrap(),
+        images: packaged,
+        request: Request::default().store(store).await.unwrap(),
+        lock: None,
+    };
+    Package::store(store, parts).await.unwrap()
+}
+
+/// Helm, if it can be run without a network here; says so, loudly, if not.
+fn helm() -> Option<Helm> {
+    if !made::have(&["helm"]) {
+        return None;
+    }
+    let helm = Helm::find().unwrap();
+    match helm.clone().without_network() {
+        Ok(_) => Some(helm),
+        Err(error @ RenderError::NoIsolation { .. }) => {
+            eprintln!("SKIPPED: {error}");
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn problems(error: AirGapError) -> Vec<String> {
+    match error {
+        AirGapError::NotShown { problems, .. } => problems,
+        error @ AirGapError::Engine(_) => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn a_whole_package_is_shown_and_without_any_one_image_it_is_not() {
+    let Some(helm) = helm() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let context: Context = made::context(&made::store(&folder));
+    let store = &context.store;
+    let chart = chart(folder.path());
+    let whole = package(store, &chart, &IMAGES).await;
+    let proof = prove(&helm, &whole, &context).await.unwrap();
+    assert_eq!(proof.revision, whole.revision.digest);
+    let mut shown: Vec<&str> = proof.images.keys().map(String::as_str).collect();
+    let mut wanted = IMAGES;
+    shown.sort_unstable();
+    wanted.sort_unstable();
+    assert_eq!(shown, wanted, "the switched one and the hook's among them");
+    assert!(proof.rendered >= 2 && proof.is_complete(), "{proof:?}");
+    // What is named, and without what may be secret in it.
+    let urls: Vec<&str> = proof.may_need_network.keys().map(String::as_str).collect();
+    assert_eq!(urls, ["https://plugins.example.org"]);
+    let json = serde_json::to_string(&proof).unwrap();
+    assert!(!json.contains("secret") && json.contains("Deployment/web, container \\\"prepare\\\""));
+    // Nothing moves images at level 1.
+    assert_eq!(proof.own_names.len(), 4);
+    let again = prove(&helm, &whole, &context).await.unwrap();
+    assert_eq!(serde_json::to_string(&again).unwrap(), json);
+
+    for missing in IMAGES {
+        let rest: Vec<&str> = IMAGES
+            .into_iter()
+            .filter(|image| *image != missing)
+            .collect();
+        let less = package(store, &chart, &rest).await;
+        let problems = problems(prove(&helm, &less, &context).await.unwrap_err());
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(
+            problems[0].contains(&format!("image {missing} of ")),
+            "{problems:?}"
+        );
+        if missing.contains("metrics") {
+            assert!(problems[0].contains("metrics.enabled=true"), "{problems:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn helm_asks_nobody_for_a_schema_that_lies_elsewhere() {
+    let Some(helm) = helm() else { return };
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    server.set_nonblocking(true).unwrap();
+    let url = format!("http://{}/schema.json", server.local_addr().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let context: Context = made::context(&made::store(&folder));
+    let mut chart = chart(folder.path());
+    let schema = serde_json::json!({"properties": {"image": {"$ref": url}}});
+    chart
+        .insert("values.schema.json", serde_json::to_vec(&schema).unwrap())
+        .unwrap();
+    let whole = package(&context.store, &chart, &IMAGES).await;
+    let problems = problems(prove(&helm, &whole, &context).await.unwrap_err());
+    assert!(
+        problems
+            .iter()
+            .any(|p| p.contains("values.schema.json") && p.contains(&url)),
+        "{problems:?}"
+    );
+    let asked = server.accept().map(|_| ()).map_err(|e| e.kind());
+    assert_eq!(
+        asked,
+        Err(std::io::ErrorKind::WouldBlock),
+        "helm reached the server"
+    );
+}
