@@ -19,6 +19,9 @@ const SCRIPT_LIMIT: u64 = 1 << 20;
 /// More writable folders than this tell nothing about what the image needs: they are not known then.
 const WRITABLE_LIMIT: usize = 100;
 
+/// More folders in a writable one are more than a few volumes can stand for.
+const SKELETON_LIMIT: usize = 4;
+
 /// Folders that programs write to whatever the image says.
 const STANDARD_WRITABLE: [&str; 5] = ["/tmp", "/run", "/var/run", "/var/tmp", "/var/cache"];
 
@@ -300,14 +303,38 @@ fn writable(
             return None;
         }
     }
-    let told = outermost.into_iter().map(|path| match tree.lookup(path) {
-        Some(folder) if has_content(&folder) => WritablePath::Filled {
-            path: path.to_owned(),
-            copy_up: true,
-        },
-        _ => WritablePath::Plain(path.to_owned()),
-    });
-    Some(told.collect())
+    let mut told = Vec::new();
+    for path in outermost {
+        match tree.lookup(path) {
+            Some(folder) if has_content(&folder) => match empty_folders(&folder) {
+                Some(inner) => {
+                    told.extend(inner.into_iter().map(WritablePath::Plain));
+                    told.push(WritablePath::Plain(path.to_owned()));
+                }
+                None => told.push(WritablePath::Filled {
+                    path: path.to_owned(),
+                    copy_up: true,
+                }),
+            },
+            _ => told.push(WritablePath::Plain(path.to_owned())),
+        }
+    }
+    Some(told)
+}
+
+/// The folders in a folder that holds nothing else, as the home of a server often holds its data folder: a volume at
+/// each of them hides nothing, and each is still there. `None` where there is a file, or more than a few. Inner ones come first, so
+/// that none is taken for part of the volume around it.
+fn empty_folders(folder: &Entry<'_>) -> Option<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in folder.descendants() {
+        if !entry.is_folder() || found.len() >= SKELETON_LIMIT {
+            return None;
+        }
+        found.push(entry.path());
+    }
+    found.sort_by(|a, b| b.cmp(a));
+    Some(found)
 }
 
 fn is_below(path: &str, outer: &str) -> bool {

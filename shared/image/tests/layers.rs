@@ -417,6 +417,36 @@ async fn users_are_resolved_by_the_images_own_files() {
     }
 }
 
+#[tokio::test]
+async fn folders_that_hold_only_folders_are_told_one_by_one() {
+    let fixture = Fixture::new();
+    let tar = Layer::new()
+        .folder("srv/server/")
+        .folder("srv/server/data/")
+        .folder("srv/server/data/new/")
+        .folder("srv/filled/")
+        .folder("srv/filled/data/")
+        .file("srv/filled/data/seed", "text")
+        .tar();
+    let layers = [(tar.clone(), Digest::of(&tar))];
+    let descriptor = fixture.image(&layers, r#"{"User": "7:8"}"#).await;
+    let image = Image::open(&fixture.store, &descriptor).await.unwrap();
+    let writable = quench_image::facts(&image).writable.unwrap();
+    let told: Vec<_> = writable
+        .iter()
+        .map(|path| (path.path(), path.copy_up()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("/srv/filled", true),
+            ("/srv/server/data/new", false),
+            ("/srv/server/data", false),
+            ("/srv/server", false),
+        ]
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -86,10 +86,12 @@ fn measure(
         return Ok(None);
     };
     let candidates = values::candidates(&chart, sources)?;
-    let Ok(set) = proof::first_usable(&helm.helm, &chart, &candidates) else {
+    let Ok((set, rendered)) = proof::first_usable(&helm.helm, &chart, &candidates) else {
         return Ok(None);
     };
-    let hardened = Order::new(&chart)?.harden(&helm.helm, &chart, set)?;
+    let mut order = Order::new(&chart)?;
+    order.lock(&rendered);
+    let hardened = order.harden(&helm.helm, &chart, set)?;
     let scratch = tempfile::tempdir()?;
     let folders = [
         scratch.path().join("original"),

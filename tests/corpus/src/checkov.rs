@@ -1,6 +1,6 @@
 //! Checkov, a scanner nobody here wrote, over what charts render to before and after.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -120,9 +120,10 @@ fn write(
 ) -> Result<[usize; 2]> {
     let chart = corpus.load(name)?;
     let candidates = values::candidates(&chart, sources)?;
-    let set = proof::first_usable(helm, &chart, &candidates)?;
-    let hardened = Order::new(&chart)?.harden(helm, &chart, set)?;
-    let before = proof::render(helm, &chart, set, &[])?;
+    let (set, before) = proof::first_usable(helm, &chart, &candidates)?;
+    let mut order = Order::new(&chart)?;
+    order.lock(&before);
+    let hardened = order.harden(helm, &chart, set)?;
     let after = proof::render(helm, &hardened, set, &[])?;
     for (side, rendered) in sides.iter().zip([&before, &after]) {
         let path = side.join(format!("{name}.yaml"));
@@ -202,15 +203,15 @@ fn scan(checkov: &Path, folder: &Path) -> Result<Failures> {
 impl Measurement {
     /// Failures by check, before and after, the most frequent after first.
     pub fn table(&self) -> String {
-        let mut ids: Vec<&String> = self
+        let ids: BTreeSet<&String> = self
             .before
             .failures
             .keys()
             .chain(self.after.failures.keys())
             .collect();
+        let mut ids: Vec<&String> = ids.into_iter().collect();
         let of = |side: &Side, id: &str| side.failures.get(id).copied().unwrap_or_default();
         ids.sort_by_key(|id| std::cmp::Reverse((of(&self.after, id), of(&self.before, id))));
-        ids.dedup();
         let mut text = format!("{:14}{:>8}{:>8}  what\n", "check", "before", "after");
         for id in ids {
             let title = self.before.titles.get(id).or(self.after.titles.get(id));
@@ -248,4 +249,36 @@ impl Measurement {
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 fn ratio(part: usize, whole: usize) -> f64 {
     part as f64 / whole.max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_check_has_one_line_the_worst_left_first() {
+        let side = |containers, failures: &[(&str, usize)]| Side {
+            containers,
+            failures: failures
+                .iter()
+                .map(|(id, count)| ((*id).to_owned(), *count))
+                .collect(),
+            titles: BTreeMap::from([("A".to_owned(), "title".to_owned())]),
+        };
+        let measured = Measurement {
+            charts: 1,
+            before: side(2, &[("A", 3), ("B", 3), ("C", 1)]),
+            after: side(4, &[("C", 1), ("A", 1)]),
+            ..Measurement::default()
+        };
+        let table = measured.table();
+        let ids: Vec<_> = table
+            .lines()
+            .skip(1)
+            .take(3)
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
+        assert_eq!(ids, ["A 3 1 title", "C 1 1", "B 3 0"]);
+        assert!(table.contains("per container     3.50    0.50"), "{table}");
+    }
 }

@@ -9,7 +9,8 @@ use quench_chart::compare::{Options, compare};
 use quench_chart::render::{Helm, Rendered, Request};
 use quench_chart::workload;
 use quench_model::{
-    FactsFile, Finding, FindingState, ImageFacts, Level, PackageName, Policy, Target, WritablePath,
+    Digest, FactsFile, Finding, FindingState, ImageFacts, ImageReference, Level, PackageName,
+    Policy, Target, WritablePath,
 };
 use quench_rules::hardening::{Demands, Verification, harden_chart, verify};
 use quench_rules::pod_security::{self, Standard, Version, Violation};
@@ -174,6 +175,17 @@ impl Order {
         })
     }
 
+    /// Adds a lock: a digest for each image of what a chart renders to, as level 1 would find it.
+    pub fn lock(&mut self, rendered: &Rendered) {
+        for image in rendered.objects().flat_map(workload::images) {
+            if let Ok(reference) = image.image.parse::<ImageReference>() {
+                let digest = Digest::of(image.image.as_bytes());
+                self.evidence
+                    .add_digest(&reference, std::slice::from_ref(&image.image), &digest);
+            }
+        }
+    }
+
     /// The hardened chart, made at these values.
     ///
     /// # Errors
@@ -219,16 +231,19 @@ pub fn render(helm: &Helm, chart: &Chart, set: &ValueSet, switches: &[&str]) -> 
     Ok(block_on(helm.render(chart, &request))??)
 }
 
-/// The first candidate that the original renders with.
+/// The first candidate that the original renders with, and what it renders to.
+///
+/// # Errors
+/// It renders with none of them; what helm said to the first.
 pub fn first_usable<'s>(
     helm: &Helm,
     chart: &Chart,
     candidates: &'s [ValueSet],
-) -> Result<&'s ValueSet> {
+) -> Result<(&'s ValueSet, Rendered)> {
     let mut first = None;
     for set in candidates {
         match render(helm, chart, set, &[]) {
-            Ok(_) => return Ok(set),
+            Ok(rendered) => return Ok((set, rendered)),
             Err(error) => {
                 first.get_or_insert(error);
             }
@@ -266,7 +281,7 @@ pub fn prove(
         let candidates = values::candidates(&chart, folder)?;
         Ok((chart, order, candidates))
     };
-    let (chart, order, candidates) = match prepared() {
+    let (chart, mut order, candidates) = match prepared() {
         Ok(prepared) => prepared,
         Err(error) => return unusable(error),
     };
@@ -274,7 +289,10 @@ pub fn prove(
         return Vec::new();
     };
     let first = match first_usable(&maker.helm, &chart, &candidates) {
-        Ok(first) => first,
+        Ok((first, rendered)) => {
+            order.lock(&rendered);
+            first
+        }
         Err(error) => return unusable(error),
     };
     let hardened = match order.harden(&maker.helm, &chart, first) {

@@ -9,7 +9,7 @@ use quench_package::{
 use quench_rules::hardening::{self, Demands, HardenError, HardenedChart, evidence_of};
 
 /// Changes whenever the same input would give another result by the same rules; rules have a version of their own.
-pub const ENGINE_VERSION: &str = "2";
+pub const ENGINE_VERSION: &str = "3";
 
 /// Largest chart archive read.
 const CHART_LIMIT: u64 = 512 << 20;

@@ -14,6 +14,7 @@
 mod acceptance;
 mod archive;
 mod corpus;
+mod equality;
 mod folder;
 mod pitfalls;
 mod programs;

@@ -10,7 +10,7 @@ use crate::programs::{OFF, block_on, chart, helms, idle, marking, render, with};
 
 /// Renders the chart as it is, rewritten and switched off, and rewritten with a library that changes nothing: all three
 /// must be the same. Returns the first.
-fn unchanged(name: &str, helm: &Helm, chart: &Chart, request: &Request) -> Rendered {
+pub fn unchanged(name: &str, helm: &Helm, chart: &Chart, request: &Request) -> Rendered {
     let original = render(helm, chart, request);
     let rewritten = rewrite(chart, &idle()).unwrap();
     let mut off = request.clone();

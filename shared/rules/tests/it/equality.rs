@@ -141,7 +141,7 @@ fn both_backends_agree_on_every_pod() {
 #[test]
 fn both_backends_agree_whatever_is_known_of_an_image() {
     let sample = chart("pods: []\n", &[("w.yaml", WORKLOADS)]);
-    let changes: [fn(&mut ImageFacts); 14] = [
+    let changes: [fn(&mut ImageFacts); 15] = [
         |_| {},
         |facts| *facts = ImageFacts::default(),
         |facts| facts.uid = Some(0),
@@ -162,6 +162,14 @@ fn both_backends_agree_whatever_is_known_of_an_image() {
                 path: "/var/lib/app".to_owned(),
                 copy_up: true,
             }]);
+        },
+        |facts| {
+            // A folder in a writable folder, as images tell it: the inner one first.
+            facts.writable = Some(
+                ["/var/lib/app/data", "/var/lib/app"]
+                    .map(|path| WritablePath::Plain(path.to_owned()))
+                    .to_vec(),
+            );
         },
         |facts| {
             facts.writable = Some(

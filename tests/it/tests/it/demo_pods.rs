@@ -122,6 +122,10 @@ impl Hardened {
         let template = self.template()?;
         let spec = template.get("spec").context("no pod spec")?;
         let declared = spec.pointer("/containers/0").context("no container")?;
+        ensure!(
+            declared.pointer("/securityContext/readOnlyRootFilesystem") == Some(&Value::Bool(true)),
+            "the root can be written to: {declared}"
+        );
         let pod = Pod::prepare(&self.runc, template, &self.objects, &self.claims)?;
         pod.run_init_containers(&self.image)?;
         let mut container = pod.start_only_container(&self.image)?;
@@ -183,14 +187,6 @@ macro_rules! tools {
 fn hardened_redis_answers_and_keeps_its_data() -> Result<()> {
     let tools = tools!();
     let redis = Hardened::new(&tools, "redis", "StatefulSet")?;
-    let read_only = redis
-        .workload
-        .pointer("/spec/template/spec/containers/0/securityContext/readOnlyRootFilesystem");
-    ensure!(
-        read_only == Some(&Value::Bool(true)),
-        "the root can be written to: {}",
-        redis.workload
-    );
     let password = redis.password()?;
     redis.with_pod(|container| {
         let refused = resp(container, &["PING", "QUIT"])?;
