@@ -5,7 +5,7 @@ mod transport;
 
 use std::path::PathBuf;
 
-pub use rules::{ExplainArgs, RulesArgs, RulesFormat, WaiveArgs};
+pub use rules::{ChartFiles, ExplainArgs, ReportArgs, RulesArgs, RulesFormat, WaiveArgs};
 pub use transport::{
     DiffArgs, ExportArgs, HistoryArgs, ImportArgs, InstallArgs, PushArgs, RegistryArgs,
 };
@@ -112,15 +112,9 @@ Examples:
         #[arg(long)]
         all: bool,
     },
-    /// Write the report of a package as one self-contained HTML page
-    #[command(after_help = "Examples:\n  quench report demo -o demo.html")]
-    Report {
-        /// Package: name, name@NUMBER, name:VERSION, or digest of a revision
-        package: String,
-        /// File to write
-        #[arg(short, long, value_name = "FILE")]
-        output: PathBuf,
-    },
+    /// Write the report of a package or chart as one self-contained HTML page
+    #[command(after_help = rules::REPORT_EXAMPLES)]
+    Report(Box<ReportArgs>),
     /// Print the SBOM of a package's images
     #[command(after_help = "\
 Examples:
@@ -358,6 +352,9 @@ pub struct HardenArgs {
     /// Private key that signs the result: a file, or env://VARIABLE
     #[arg(long, value_name = "KEY", conflicts_with = "chart_only")]
     pub sign_key: Option<String>,
+    /// File for the report, as `quench report` writes it
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -1,17 +1,20 @@
 //! The hardening report of what a command line names: a package of the store, or a chart.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use quench_chart::Chart;
 use quench_chart::render::Helm;
+use quench_chart::rewrite::restore;
+use quench_chart::values_documentation::{ValuesDocumentation, values_documentation};
 use quench_content::Store;
-use quench_model::{Level, PackageName, Policy, Target, media_type};
+use quench_model::{Finding, Level, PackageName, media_type};
 use quench_package::{EngineError, Package, attachments};
 use quench_rules::Evidence;
 use quench_rules::hardening::report::Report;
 use quench_rules::hardening::{Demands, Recovered, examine, recover};
 
+use crate::args::ChartFiles;
 use crate::exit::Failure;
 use crate::inputs;
 
@@ -35,31 +38,28 @@ pub async fn of_package(store: &Store, lineage: &[Package]) -> Result<Option<Rep
     Ok(None)
 }
 
-/// Files that say how a chart is examined.
-#[derive(Debug, Clone, Copy)]
-pub struct ChartInputs<'a> {
-    /// Values files.
-    pub values: &'a [PathBuf],
-    /// Policy.
-    pub policy: Option<&'a Path>,
-    /// Target.
-    pub target: Option<&'a Path>,
-    /// Stand-in image facts.
-    pub facts: Option<&'a Path>,
+/// A chart, examined.
+#[derive(Debug, Clone)]
+pub struct Examined {
+    /// What hardening does to it.
+    pub report: Report,
+    /// The same as findings.
+    pub findings: Vec<Finding>,
+    /// Its values.
+    pub values: ValuesDocumentation,
 }
 
 /// What the rules make of a chart. A hardened one is asked with what it was hardened with.
 ///
 /// # Errors
 /// When the chart or a file is wrong, or helm is missing.
-pub async fn of_chart(path: &Path, inputs: ChartInputs<'_>) -> Result<Report> {
+pub async fn of_chart(path: &Path, files: &ChartFiles) -> Result<Examined> {
     let chart =
         Chart::load(path).map_err(|e| Failure::usage(format!("cannot load the chart: {e}")))?;
-    let values = inputs::values(inputs.values)?;
+    let values = inputs::values(&files.values)?;
     let recovered = match recover(&chart) {
         Some(recovered) => {
-            let given = [inputs.policy, inputs.target, inputs.facts];
-            if given.iter().any(Option::is_some) {
+            if files.policy.is_some() || files.target.is_some() || files.image_facts.is_some() {
                 return Err(Failure::usage(format!(
                     "{} is hardened and carries its own policy, target and image facts; leave the options out, or name the chart it was made from",
                     path.display()
@@ -68,55 +68,75 @@ pub async fn of_chart(path: &Path, inputs: ChartInputs<'_>) -> Result<Report> {
             recovered
         }
         None => Recovered {
-            evidence: inputs::facts(inputs.facts)?
+            evidence: inputs::facts(files.image_facts.as_deref())?
                 .map(|facts| Evidence::from_facts_file(&facts))
                 .unwrap_or_default(),
-            policy: inputs::policy_file(inputs.policy)?,
-            target: inputs::target(inputs.target)?,
+            policy: inputs::policy_file(files.policy.as_deref())?,
+            target: inputs::target(files.target.as_deref())?,
             level: Level::Configured,
         },
     };
-    let name = package_name(&chart)?;
-    let Recovered {
-        evidence,
-        policy,
-        target,
-        level,
-    } = &recovered;
-    let demands = demands(&name, &values, policy, target, evidence);
-    let (report, _) = examine(&Helm::find()?, &chart, *level, demands)
+    let package: PackageName = chart
+        .name()
+        .parse()
+        .map_err(|e| Failure::usage(format!("{e}")))?;
+    let demands = Demands {
+        package: &package,
+        values: &values,
+        policy: &recovered.policy,
+        target: &recovered.target,
+        evidence: &recovered.evidence,
+    };
+    let (report, findings) = examine(&Helm::find()?, &chart, recovered.level, demands)
         .await
         .map_err(EngineError::from)
         .with_context(|| format!("cannot examine {}", path.display()))?;
-    Ok(report)
+    Ok(Examined {
+        report,
+        findings,
+        values: values_of(&chart)?,
+    })
 }
 
-fn package_name(chart: &Chart) -> Result<PackageName> {
-    chart
-        .name()
-        .parse()
-        .map_err(|e| Failure::usage(format!("{e}")))
-}
-
-fn demands<'a>(
-    package: &'a PackageName,
-    values: &'a [Vec<u8>],
-    policy: &'a Policy,
-    target: &'a Target,
-    evidence: &'a Evidence,
-) -> Demands<'a> {
-    Demands {
-        package,
-        values,
-        policy,
-        target,
-        evidence,
-    }
+/// Every value of a chart, hardened or not.
+///
+/// # Errors
+/// When its values cannot be read.
+pub fn values_of(chart: &Chart) -> Result<ValuesDocumentation> {
+    Ok(values_documentation(&restore(chart)?)?)
 }
 
 /// Whether a word of the command line names a chart on disk, not a package of the store.
-pub fn is_chart(word: &str) -> bool {
+///
+/// # Errors
+/// When the word is a path, and no chart is there.
+pub fn is_chart(word: &str) -> Result<bool> {
     let path = Path::new(word);
-    path.join("Chart.yaml").is_file()
-        || (path.is_file() && path.extension().is_some_and(|extension| extension == "tgz"))
+    let chart = path.join("Chart.yaml").is_file()
+        || (path.is_file() && path.extension().is_some_and(|extension| extension == "tgz"));
+    // Names of packages and digests have no slash.
+    if !chart && word.contains('/') {
+        return Err(Failure::usage(format!(
+            "there is no chart at {word}; it would be a folder with a Chart.yaml, or a .tgz file"
+        )));
+    }
+    Ok(chart)
+}
+
+/// Refuses files for a package, which was hardened with its own.
+///
+/// # Errors
+/// When there are some.
+pub fn refuse_files(files: &ChartFiles) -> Result<()> {
+    if files.values.is_empty()
+        && files.policy.is_none()
+        && files.target.is_none()
+        && files.image_facts.is_none()
+    {
+        return Ok(());
+    }
+    Err(Failure::usage(
+        "a package was hardened with its own values, policy, target and image facts; for others write its chart to a \
+         folder with `quench chart`, and name that with -f",
+    ))
 }

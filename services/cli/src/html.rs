@@ -1,216 +1,281 @@
-//! The report as one self-contained HTML page: no script, no font, no image from anywhere else.
+//! The report of a package or chart as one self-contained HTML page: no script, style, font or image from anywhere else.
+//!
+//! Charts and images are hostile, and the page quotes them everywhere: markup is only made by `maud`, which escapes
+//! what it is given, and the page's own policy lets nothing run or load but the one style and the one script it brings.
+//! Without scripts everything is there; the script only filters tables.
 
-use std::fmt::Write as _;
+mod changes;
+mod controls;
+mod diagram;
+mod findings;
+mod objects;
+mod overview;
+mod software;
+mod values;
 
-use quench_model::{Finding, FindingState};
-use quench_package::Package;
+use base64::Engine as _;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use quench_chart::values_documentation::ValuesDocumentation;
+use quench_model::{Digest, Finding, Level};
+use quench_rules::hardening::is_deceptive;
+use quench_rules::hardening::report::Report;
+use serde_json::Value;
 
-use crate::commands::findings::place;
-use crate::style;
-use crate::summary::{ImageNumbers, Summary, arrow};
+use crate::image_details::ImageDetail;
+use crate::summary::Summary;
 
-const STYLE: &str = "\
-:root{color-scheme:light dark;--line:#8884;--good:#1a7f37;--bad:#c9252d;--unsure:#9a6700}
-@media (prefers-color-scheme:dark){:root{--good:#3fb950;--bad:#ff7b72;--unsure:#d29922}}
-body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem}
-h1{margin-bottom:0}h2{margin-top:2.5rem;border-bottom:1px solid var(--line)}
-code{font:13px ui-monospace,monospace;overflow-wrap:anywhere}
-table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.3rem .8rem .3rem 0;vertical-align:top;border-bottom:1px solid var(--line)}
-td.n,th.n{text-align:right;white-space:nowrap}
-.critical,.high{color:var(--bad);font-weight:600}.medium,.unsure{color:var(--unsure)}.good{color:var(--good)}
-summary{cursor:pointer;font-weight:600;margin:.6rem 0}";
+const STYLE: &str = include_str!("html/style.css");
+const SCRIPT: &str = include_str!("html/filter.js");
 
-/// The report of a package.
-pub fn page(
-    package: &Package,
-    lineage: &[Package],
-    findings: &[Finding],
-    summary: &Summary,
-) -> String {
-    let mut page = String::new();
-    // Writing to a String cannot fail.
-    let _ = write!(
-        page,
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-         <title>{name} {version}: hardening report</title><style>{STYLE}</style></head><body>\n\
-         <h1>{name} {version}</h1><p>Level {number}, {level}. Revision <code>{revision}</code></p>\n",
-        name = escape(package.name.as_str()),
-        version = escape(&package.version),
-        number = package.level.number(),
-        level = package.level,
-        revision = package.revision.digest,
-    );
-    images(&mut page, summary);
-    numbers(&mut page, summary);
-    section(&mut page, "Open findings", findings, |f| f.state.is_open());
-    section(&mut page, "Waived", findings, |f| {
-        f.state == FindingState::Suppressed
-    });
-    section(&mut page, "Resolved by hardening", findings, |f| {
-        f.state == FindingState::Resolved
-    });
-    page.push_str("<h2>Revisions</h2><table><tr><th>Level</th><th>Digest</th></tr>\n");
-    for revision in lineage.iter().rev() {
-        let _ = writeln!(
-            page,
-            "<tr><td>{} {}</td><td><code>{}</code></td></tr>",
-            revision.level.number(),
-            revision.level,
-            revision.revision.digest
-        );
-    }
-    page.push_str("</table></body></html>\n");
-    page
+/// What a page is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Name of the package or chart.
+    pub name: &'a str,
+    /// Version of the chart.
+    pub version: &'a str,
+    /// Level reached.
+    pub level: Level,
+    /// What hardening did to the chart; none before level 2.
+    pub report: Option<&'a Report>,
+    /// Every value of the chart; none when they could not be read.
+    pub values: Option<&'a ValuesDocumentation>,
+    /// Every finding.
+    pub findings: &'a [Finding],
+    /// What only a package has.
+    pub package: Option<PackagePart<'a>>,
 }
 
-fn images(page: &mut String, summary: &Summary) {
-    page.push_str(
-        "<h2>Images</h2><table><tr><th>Image</th><th class=\"n\">Size</th><th class=\"n\">Files</th>\
-         <th class=\"n\">Packages</th><th class=\"n\">Vulnerabilities</th></tr>\n",
-    );
-    let packages = |n: &ImageNumbers| n.packages.map_or("unknown".to_owned(), |p| p.to_string());
-    for row in &summary.images {
-        let vulnerabilities = match row.vulnerabilities {
-            Some(change) if summary.checked => arrow(&change.before, &change.after),
-            Some(change) => format!(
-                "<span class=\"unsure\">{} (not all checked)</span>",
-                arrow(&change.before, &change.after)
-            ),
-            None => "<span class=\"unsure\">not checked</span>".to_owned(),
-        };
-        let _ = writeln!(
-            page,
-            "<tr><td><code>{}</code></td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
-             <td class=\"n\">{vulnerabilities}</td></tr>",
-            escape(&row.reference),
-            arrow(
-                &style::bytes(row.before.bytes),
-                &style::bytes(row.after.bytes)
-            ),
-            arrow(&row.before.files, &row.after.files),
-            arrow(&packages(&row.before), &packages(&row.after)),
-        );
-    }
-    page.push_str("</table>\n");
+/// What only a package has.
+#[derive(Debug, Clone, Copy)]
+pub struct PackagePart<'a> {
+    /// Levels and digests of its revisions, newest first.
+    pub revisions: &'a [(Level, Digest)],
+    /// Its numbers.
+    pub summary: &'a Summary,
+    /// Its images.
+    pub images: &'a [ImageDetail],
 }
 
-fn numbers(page: &mut String, summary: &Summary) {
-    let _ = writeln!(
-        page,
-        "<h2>Configuration</h2><p>Findings: {}</p>",
-        arrow(&summary.configuration.before, &summary.configuration.after)
-    );
-    for (title, reasons) in [
-        ("Not checked", &summary.unchecked),
-        ("Not looked for", &summary.not_looked_for),
-    ] {
-        if reasons.is_empty() {
-            continue;
+/// A part of the page.
+struct Section {
+    id: &'static str,
+    title: &'static str,
+    /// How many things are in it.
+    count: Option<usize>,
+    body: Markup,
+}
+
+impl Section {
+    fn new(
+        id: &'static str,
+        title: &'static str,
+        count: impl Into<Option<usize>>,
+        body: Markup,
+    ) -> Self {
+        Self {
+            id,
+            title,
+            count: count.into(),
+            body,
         }
-        let _ = writeln!(page, "<h2 class=\"unsure\">{title}</h2><ul>");
-        for reason in reasons {
-            let _ = writeln!(page, "<li>{}</li>", escape(reason));
-        }
-        page.push_str("</ul>\n");
     }
 }
 
-fn section(
-    page: &mut String,
-    title: &str,
-    findings: &[Finding],
-    wanted: impl Fn(&Finding) -> bool,
-) {
-    let mut picked: Vec<_> = findings.iter().filter(|f| wanted(f)).collect();
-    picked.sort_by_key(|f| std::cmp::Reverse(f.severity));
-    let _ = writeln!(page, "<h2>{title} ({})</h2>", picked.len());
-    if picked.is_empty() {
-        return;
+/// The page.
+pub fn page(subject: &Subject<'_>) -> String {
+    let sections: Vec<Section> = sections(subject);
+    let title = format!("{} {}: hardening report", subject.name, subject.version);
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(policy());
+                meta name="viewport" content="width=device-width,initial-scale=1";
+                meta name="referrer" content="no-referrer";
+                title { (text(&title)) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                a.skip href="#report" { "Skip to the report" }
+                div.page {
+                    nav.side aria-label="Sections" {
+                        @for section in &sections {
+                            a href={ "#" (section.id) } {
+                                (section.title)
+                                @if let Some(count) = section.count { " " span.count { (count) } }
+                            }
+                        }
+                    }
+                    main id="report" {
+                        (overview::header(subject))
+                        @for section in &sections {
+                            section aria-labelledby=(section.id) {
+                                h2 id=(section.id) { (section.title) }
+                                (section.body)
+                            }
+                        }
+                        footer {
+                            p { "Made by Quench from the package alone: the same package gives the same page. It holds no times and loads nothing." }
+                        }
+                    }
+                }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
     }
-    page.push_str(
-        "<table><tr><th>Severity</th><th>Finding</th><th>Where</th><th>What</th><th>Why so</th></tr>\n",
-    );
-    for finding in picked {
-        let _ = writeln!(
-            page,
-            "<tr><td class=\"{severity}\">{severity}</td><td>{id}</td><td><code>{place}</code></td><td>{what}</td><td>{why}</td></tr>",
-            severity = finding.severity,
-            id = escape(&finding.canonical_id),
-            place = escape(&place(finding)),
-            what = what(finding),
-            why = escape(&why(finding)),
-        );
-    }
-    page.push_str("</table>\n");
+    .into_string()
 }
 
-fn what(finding: &Finding) -> String {
-    let mut text = escape(&finding.title);
-    if !finding.message.is_empty() {
-        let _ = write!(text, "<br>{}", escape(&finding.message));
+fn sections(subject: &Subject<'_>) -> Vec<Section> {
+    let mut sections = vec![overview::numbers(subject)];
+    if let Some(report) = subject.report {
+        sections.extend(changes::sections(report));
+        sections.push(controls::section(report));
+        sections.extend(objects::network(report));
     }
-    if let Some(fixed) = &finding.fixed_version {
-        let _ = write!(text, "<br>fixed in <code>{}</code>", escape(fixed));
+    if let Some(part) = &subject.package {
+        sections.push(software::images(part));
     }
-    if !finding.evidence.is_empty() || !finding.references.is_empty() {
-        text.push_str("<details><summary>evidence</summary><ul>");
-        for evidence in &finding.evidence {
-            let _ = write!(
-                text,
-                "<li>{}: {}</li>",
-                escape(&evidence.source),
-                escape(&evidence.fact)
-            );
-        }
-        for reference in &finding.references {
-            let _ = write!(text, "<li>{}</li>", escape(reference));
-        }
-        text.push_str("</ul></details>");
+    if let Some(report) = subject.report {
+        sections.extend(objects::containers(report));
+        sections.extend(objects::permissions(report));
     }
-    text
+    sections.extend(subject.values.map(values::section));
+    if let Some(report) = subject.report {
+        sections.extend(changes::upgrade(report));
+    }
+    sections.extend(findings::sections(subject));
+    if let Some(part) = &subject.package {
+        sections.push(software::revisions(part));
+    }
+    if let Some(report) = subject.report {
+        sections.push(changes::rules(report));
+    }
+    sections
 }
 
-fn why(finding: &Finding) -> String {
-    if let Some(suppression) = &finding.suppression {
-        return match &suppression.expires {
-            Some(day) => format!("{} (until {day})", suppression.reason),
-            None => suppression.reason.clone(),
-        };
+/// Nothing loads, and nothing runs but the style and the script of the page.
+fn policy() -> String {
+    let source = |text: &str| {
+        let digest = Digest::of(text.as_bytes()).hex();
+        let bytes = hex::decode(digest).unwrap_or_default();
+        base64::engine::general_purpose::STANDARD.encode(bytes)
+    };
+    format!(
+        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
+        source(STYLE),
+        source(SCRIPT)
+    )
+}
+
+/// Foreign text: characters that make it read other than it is are shown by their number.
+fn text(text: &str) -> String {
+    let hidden = |c: char| (c.is_control() && c != '\n' && c != '\t') || is_deceptive(c);
+    if !text.contains(hidden) {
+        return text.to_owned();
     }
-    finding
-        .cause
-        .as_ref()
-        .map(|cause| {
-            format!("{} {}", cause.kind.name(), cause.detail)
-                .trim()
-                .to_owned()
+    text.chars()
+        .map(|c| {
+            if hidden(c) {
+                format!("\\u{{{:x}}}", u32::from(c))
+            } else {
+                c.to_string()
+            }
         })
-        .unwrap_or_default()
+        .collect()
 }
 
-/// Text as HTML: findings quote charts and images, which are hostile.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
+/// Foreign text as a program would have it.
+fn code(content: &str) -> Markup {
+    html! { code { (text(content)) } }
+}
+
+/// A value of a manifest; what is not there is said so.
+fn value(value: Option<&Value>) -> Markup {
+    match value {
+        None => html! { span.soft { "nothing" } },
+        Some(Value::String(content)) => code(content),
+        Some(value) => code(&value.to_string()),
+    }
+}
+
+/// A list, its first entries in sight and the rest unfolded on demand.
+fn list(items: &[String], most: usize) -> Markup {
+    let (first, rest) = items.split_at_checked(most).unwrap_or((items, &[]));
+    html! {
+        @match first {
+            [] => {}
+            [one] => { (code(one)) }
+            several => { ul { @for item in several { li { (code(item)) } } } }
+        }
+        @if !rest.is_empty() {
+            details {
+                summary { (rest.len()) " more" }
+                ul { @for item in rest { li { (code(item)) } } }
+            }
         }
     }
-    escaped
+}
+
+/// A table that can be searched, and narrowed by tags: name of a tag and what it is called.
+fn filterable(label: &str, tags: &[(&str, &str)], table: &Markup) -> Markup {
+    html! {
+        div.filterable {
+            div.tools hidden {
+                input type="search" placeholder={ "Search " (label) } aria-label={ "Search " (label) };
+                @for (tag, name) in tags {
+                    button type="button" value=(tag) aria-pressed="false" { (name) }
+                }
+                output aria-live="polite" {}
+            }
+            div.scroll tabindex="0" role="region" aria-label=(label) { (table) }
+        }
+    }
+}
+
+/// A table that is not searched.
+fn plain(label: &str, table: &Markup) -> Markup {
+    html! { div.scroll tabindex="0" role="region" aria-label=(label) { (table) } }
+}
+
+/// A number before and after.
+fn arrow(before: impl ToString, after: impl ToString) -> Markup {
+    let (before, after) = (before.to_string(), after.to_string());
+    html! {
+        @if before != after { span.was { (before) " → " } }
+        (after)
+    }
+}
+
+/// Colour of a severity.
+fn severity_class(severity: quench_model::Severity) -> &'static str {
+    use quench_model::Severity;
+    match severity {
+        Severity::Critical | Severity::High => "chip bad",
+        Severity::Medium => "chip unsure",
+        Severity::Low | Severity::Info | Severity::Unknown => "chip",
+    }
+}
+
+fn severity(severity: quench_model::Severity) -> Markup {
+    html! { span class=(severity_class(severity)) { (severity) } }
+}
+
+/// A rule, leading to what is said about it.
+fn rule_link(id: &str) -> Markup {
+    let id = text(id);
+    html! { a href={ "#rule-" (id) } { (id) } }
+}
+
+/// `Kind/name[/container]`.
+fn place(object: &str, container: Option<&str>) -> String {
+    match container {
+        Some(container) => format!("{object}/{container}"),
+        None => object.to_owned(),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_charts_and_images_say_cannot_become_markup() {
-        assert_eq!(escape("<script>\"&'"), "&lt;script&gt;&quot;&amp;&#39;");
-    }
-}
+mod tests;

@@ -13,6 +13,7 @@ mod files;
 mod find;
 mod fleet;
 mod html;
+mod image_details;
 mod inputs;
 mod keys;
 mod layout;
@@ -74,7 +75,7 @@ async fn run(session: &Session, verb: Verb) -> Result<Exit> {
             format,
             all,
         } => commands::findings::run(session, &package, format, all).await,
-        Verb::Report { package, output } => commands::report::run(session, &package, &output).await,
+        Verb::Report(args) => commands::report::run(session, &args).await,
         Verb::Sbom {
             package,
             image,

@@ -42,12 +42,20 @@ would do.";
 /// `quench explain`.
 #[derive(Debug, Clone, Args)]
 pub struct ExplainArgs {
-    /// Package name, digest of a revision, or a chart: folder or .tgz file
+    /// Package (name, name@NUMBER, name:VERSION, or digest of a revision), or a chart: folder or .tgz file
     pub package: String,
     /// Object, or container of one; kinds may be written as kubectl takes them
     #[arg(value_name = "KIND/NAME[/CONTAINER]")]
     pub place: String,
-    /// Values file, for a chart; may be given several times, later ones win
+    #[command(flatten)]
+    pub files: ChartFiles,
+}
+
+/// Files that say how a chart is looked at. A package, and a hardened chart, carry theirs along.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "For a chart")]
+pub struct ChartFiles {
+    /// Values file; may be given several times, later ones win
     #[arg(short = 'f', long = "values", value_name = "FILE")]
     pub values: Vec<PathBuf>,
     /// What the team demands, for a chart that is not hardened (YAML)
@@ -59,6 +67,27 @@ pub struct ExplainArgs {
     /// Facts about images, for a chart that is not hardened (YAML)
     #[arg(long, value_name = "FILE")]
     pub image_facts: Option<PathBuf>,
+}
+
+pub const REPORT_EXAMPLES: &str = "\
+Examples:
+  quench report demo -o demo.html
+  quench report ./hardened-chart -f production.yaml -o demo.html
+  quench report ./chart --image-facts facts.yaml -o demo.html
+
+The page needs no network and no other file. Of a chart that is not hardened it tells what
+hardening would do.";
+
+/// `quench report`.
+#[derive(Debug, Clone, Args)]
+pub struct ReportArgs {
+    /// Package (name, name@NUMBER, name:VERSION, or digest of a revision), or a chart: folder or .tgz file
+    pub package: String,
+    /// File to write
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    #[command(flatten)]
+    pub files: ChartFiles,
 }
 
 pub const WAIVE_EXAMPLES: &str = "\

@@ -11,7 +11,10 @@ use quench_rules::Evidence;
 
 use crate::args::HardenArgs;
 use crate::commands::findings;
+use crate::examined;
 use crate::exit::{Exit, Failure};
+use crate::files::write_whole;
+use crate::html::{self, Subject};
 use crate::inputs;
 use crate::layout::refuse_existing;
 use crate::session::Session;
@@ -61,11 +64,25 @@ pub async fn run(session: &Session, args: &HardenArgs) -> Result<Exit> {
         .chart
         .write_to(output)
         .with_context(|| format!("cannot write the hardened chart to {}", output.display()))?;
+    if let Some(page) = &args.report {
+        let values = examined::values_of(&chart)?;
+        let page_text = html::page(&Subject {
+            name: chart.name(),
+            version: chart.version(),
+            level: hardened.report.level,
+            report: Some(&hardened.report),
+            values: Some(&values),
+            findings: &hardened.findings,
+            package: None,
+        });
+        write_whole(page, page_text.as_bytes())?;
+    }
     if session.json {
         session.print_json(&serde_json::json!({
             "chart": chart.name(),
             "version": chart.version(),
             "output": output,
+            "page": args.report,
             "report": hardened.report,
             "findings": hardened.findings,
         }))?;
@@ -100,6 +117,9 @@ pub async fn run(session: &Session, args: &HardenArgs) -> Result<Exit> {
             chart.version(),
             output.display()
         );
+        if let Some(page) = &args.report {
+            anstream::println!("report in {}", page.display());
+        }
     }
     Ok(Exit::Done)
 }

@@ -8,7 +8,7 @@ use quench_rules::hardening::report::{Change, PodVerdict, Remaining, Report, Wai
 use serde_json::{Value, json};
 
 use crate::args::ExplainArgs;
-use crate::examined::{self, ChartInputs};
+use crate::examined;
 use crate::exit::{Exit, Failure};
 use crate::nearest::nearest;
 use crate::session::Session;
@@ -28,31 +28,12 @@ pub async fn run(session: &Session, args: &ExplainArgs) -> Result<Exit> {
 }
 
 async fn report(session: &Session, args: &ExplainArgs) -> Result<Report> {
-    if examined::is_chart(&args.package) {
-        let inputs = ChartInputs {
-            values: &args.values,
-            policy: args.policy.as_deref(),
-            target: args.target.as_deref(),
-            facts: args.image_facts.as_deref(),
-        };
-        return examined::of_chart(args.package.as_ref(), inputs).await;
+    if examined::is_chart(&args.package)? {
+        return Ok(examined::of_chart(args.package.as_ref(), &args.files)
+            .await?
+            .report);
     }
-    if args.package.contains('/') && !args.package.starts_with("sha256:") {
-        return Err(Failure::usage(format!(
-            "there is no chart at {}; it would be a folder with a Chart.yaml, or a .tgz file",
-            args.package
-        )));
-    }
-    if !args.values.is_empty()
-        || args.policy.is_some()
-        || args.target.is_some()
-        || args.image_facts.is_some()
-    {
-        return Err(Failure::usage(
-            "a package was hardened with its own values, policy, target and image facts; for others write its chart to a \
-             folder with `quench chart` and explain that with -f",
-        ));
-    }
+    examined::refuse_files(&args.files)?;
     let store = session.open_store()?;
     let package = session.find(&store, &args.package).await?;
     let lineage = package.lineage(&store).await?;

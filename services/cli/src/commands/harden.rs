@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::args::HardenArgs;
-use crate::commands::advisories;
+use crate::commands::{advisories, report};
 use crate::exit::Exit;
 use crate::inputs;
 use crate::keys;
@@ -85,6 +85,9 @@ async fn finish(
         export_file(&session.context(store), package, None, path).await?;
         exported = Some(path);
     }
+    if let Some(path) = &args.report {
+        report::write_package(store, package, path).await?;
+    }
     let lineage = package.lineage(store).await?;
     let summary = Summary::of(store, &lineage).await?;
     // A gate that is switched off must not look like one that was passed.
@@ -102,6 +105,7 @@ async fn finish(
             "summary": summary,
             "signed": args.sign_key.is_some() && outcome.refusal.is_none(),
             "file": exported,
+            "report": args.report,
         }))?;
     } else {
         if !session.quiet {
@@ -145,6 +149,9 @@ async fn finish(
         }
         if let Some(path) = exported {
             anstream::println!("package in {}", path.display());
+        }
+        if let Some(path) = &args.report {
+            anstream::println!("report in {}", path.display());
         }
     }
     Ok(if outcome.refusal.is_some() {
