@@ -13,3 +13,4 @@ mod pod_security;
 mod rule_verbs;
 mod servers;
 mod transport;
+mod trust;
