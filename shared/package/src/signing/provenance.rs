@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use quench_content::Store;
-use quench_model::{Descriptor, Digest, annotation};
+use quench_content::{RefName, Store};
+use quench_model::{Descriptor, Digest, annotation, media_type};
 use serde_json::{Value, json};
 
 use super::signed::is_signed;
@@ -19,6 +19,9 @@ const PREDICATE: &str = "https://slsa.dev/provenance/v1";
 const BUILD_TYPE: &str = "urn:quench:hardening:v1";
 /// Claim of a signature that names the statement signed with it.
 pub(super) const STATEMENT_CLAIM: &str = "quench.statement";
+
+/// Annotation of a listed attachment: the revision it is attached to.
+const ATTACHED_TO: &str = "quench.revision";
 
 /// How [`sign_package`] signs.
 #[derive(Debug, Clone, Default)]
@@ -132,16 +135,21 @@ async fn predicate(store: &Store, package: &Package) -> Result<Value, PackageErr
             ));
         }
     }
-    let byproducts: Vec<Value> = store
-        .referrers(&package.revision.digest, None)
-        .await?
-        .iter()
-        .filter(|referrer| !is_signed(referrer))
-        .map(|referrer| {
-            let kind = referrer.artifact_type.as_deref().unwrap_or_default();
-            resource(kind, &referrer.digest, Some(kind))
-        })
-        .collect();
+    let mut byproducts = Vec::new();
+    for revision in &lineage {
+        let digest = &revision.revision.digest;
+        for referrer in store.referrers(digest, None).await? {
+            // Findings of past epochs stay behind when a package travels; that there are findings does not.
+            if !is_signed(&referrer) && is_current(store, digest, &referrer).await? {
+                let kind = referrer.artifact_type.as_deref().unwrap_or_default();
+                let mut listed = resource(kind, &referrer.digest, Some(kind));
+                if let Some(listed) = listed.as_object_mut() {
+                    listed.insert("annotations".to_owned(), json!({ ATTACHED_TO: digest }));
+                }
+                byproducts.push(listed);
+            }
+        }
+    }
     Ok(json!({
         "buildDefinition": {
             "buildType": BUILD_TYPE,
@@ -165,6 +173,19 @@ async fn predicate(store: &Store, package: &Package) -> Result<Value, PackageErr
     }))
 }
 
+/// Whether a referrer is not one of the findings that newer ones have replaced.
+async fn is_current(
+    store: &Store,
+    revision: &Digest,
+    referrer: &Descriptor,
+) -> Result<bool, PackageError> {
+    if referrer.artifact_type.as_deref() != Some(media_type::FINDINGS) {
+        return Ok(true);
+    }
+    let current = store.resolve(&RefName::findings(revision)).await?;
+    Ok(current.is_some_and(|current| current.digest == referrer.digest))
+}
+
 /// A resource descriptor of the in-toto attestation framework.
 fn resource(name: &str, digest: &Digest, media_type: Option<&str>) -> Value {
     json!({
@@ -174,11 +195,21 @@ fn resource(name: &str, digest: &Digest, media_type: Option<&str>) -> Value {
     })
 }
 
-/// What a statement says is attached to its revision: digest of the referrer, and its type.
+/// Something that was attached when a revision was signed.
+pub(super) struct ListedAttachment {
+    /// The revision it was attached to: the signed one, or one it was made from.
+    pub(super) revision: Digest,
+    /// Digest of the referrer.
+    pub(super) digest: Digest,
+    /// Its type.
+    pub(super) kind: String,
+}
+
+/// What a statement says was attached.
 ///
 /// # Errors
 /// When the list is not as this version writes it.
-pub(super) fn listed_attachments(statement: &Statement) -> Result<Vec<(Digest, String)>, String> {
+pub(super) fn listed_attachments(statement: &Statement) -> Result<Vec<ListedAttachment>, String> {
     let malformed = || {
         format!(
             "the statement {} lists what it should not",
@@ -190,13 +221,15 @@ pub(super) fn listed_attachments(statement: &Statement) -> Result<Vec<(Digest, S
     };
     let mut found = Vec::new();
     for resource in listed.as_array().ok_or_else(malformed)? {
-        let hex = resource
-            .pointer("/digest/sha256")
-            .and_then(Value::as_str)
-            .ok_or_else(malformed)?;
-        let digest = format!("sha256:{hex}").parse().map_err(|_| malformed())?;
-        let kind = resource.get("name").and_then(Value::as_str).unwrap_or("");
-        found.push((digest, kind.to_owned()));
+        let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+        let digest = |text: Option<String>| text.and_then(|t| t.parse().ok()).ok_or_else(malformed);
+        let hex = text(resource.pointer("/digest/sha256")).map(|hex| format!("sha256:{hex}"));
+        let annotations = resource.get("annotations");
+        found.push(ListedAttachment {
+            revision: digest(text(annotations.and_then(|a| a.get(ATTACHED_TO))))?,
+            digest: digest(hex)?,
+            kind: text(resource.get("name")).ok_or_else(malformed)?,
+        });
     }
     Ok(found)
 }

@@ -1,6 +1,6 @@
 //! Which trusted key signed what.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -226,22 +226,22 @@ fn check_statement(verified: &Verified, signer: &PublicKey, statement: &str) -> 
         .ok_or_else(|| {
             format!("the statement {statement} is not signed by the key that names it")
         })?;
-    let present: BTreeMap<&Digest, Option<&str>> = verified
-        .referrers
-        .iter()
-        .filter(|(subject, _)| subject == revision)
-        .map(|(_, referrer)| (&referrer.digest, referrer.artifact_type.as_deref()))
-        .collect();
-    for (digest, kind) in provenance::listed_attachments(&attested.statement)? {
+    for listed in provenance::listed_attachments(&attested.statement)? {
+        let mut present = verified
+            .referrers
+            .iter()
+            .filter(|(subject, _)| *subject == listed.revision)
+            .map(|(_, referrer)| referrer);
         // Findings are replaced whenever advisories change; that there are some must not change.
-        let there = if kind == media_type::FINDINGS {
-            present.values().any(|t| *t == Some(media_type::FINDINGS))
+        let there = if listed.kind == media_type::FINDINGS {
+            present.any(|r| r.artifact_type.as_deref() == Some(media_type::FINDINGS))
         } else {
-            present.contains_key(&digest)
+            present.any(|r| r.digest == listed.digest)
         };
         if !there {
             return Err(format!(
-                "{kind} {digest}, attached to it when it was signed, is missing"
+                "{} {}, attached to {} when it was signed, is missing",
+                listed.kind, listed.digest, listed.revision
             ));
         }
     }

@@ -90,9 +90,14 @@ pub async fn parts(store: &Store, name: &str, version: &str, images: &[&str]) ->
     }
 }
 
-/// A package of two levels with two images, findings and an SBOM.
+/// A package of two levels with two images, something attached to each, and findings.
 pub async fn package(store: &Store, name: &str, version: &str) -> Package {
     let first = Package::store(store, parts(store, name, version, &IMAGES).await)
+        .await
+        .unwrap();
+    let level = Level::Integrated;
+    let licences = media_type::LICENCES;
+    Attachment::attach(store, &first.revision, licences, level, None, b"{}")
         .await
         .unwrap();
     let next = Package::store(store, first.advance(Level::Configured))

@@ -138,7 +138,13 @@ async fn openssl_verifies_exactly_the_payload_and_the_statement() {
             .iter()
             .map(|a| a["name"].as_str().unwrap())
             .collect();
-        assert!(kinds.contains(&media_type::CYCLONEDX) && kinds.contains(&media_type::FINDINGS));
+        for kind in [
+            media_type::CYCLONEDX,
+            media_type::FINDINGS,
+            media_type::LICENCES,
+        ] {
+            assert!(kinds.contains(&kind), "{kinds:?}");
+        }
     }
 }
 

@@ -312,10 +312,20 @@ async fn an_attachment_taken_away_is_missed() {
         .await
         .unwrap();
     assert_eq!(referrers.len(), 4, "SBOM, findings, statement, signature");
-    for gone in referrers {
+    let mut all: Vec<(Digest, Descriptor)> = referrers
+        .into_iter()
+        .map(|referrer| (package.revision.digest.clone(), referrer))
+        .collect();
+    // What was attached to the revision this one was made from is part of what was signed.
+    let previous = package.previous.clone().unwrap();
+    for referrer in store.referrers(&previous, None).await.unwrap() {
+        all.push((previous.clone(), referrer));
+    }
+    assert_eq!(all.len(), 5);
+    for (subject, gone) in all {
         let kind = gone.artifact_type.clone().unwrap();
         let mut less = entries(&bytes);
-        rewrite_referrers(&mut less, &package.revision.digest, |list| {
+        rewrite_referrers(&mut less, &subject, |list| {
             list.retain(|referrer| referrer.digest != gone.digest);
         });
         if kind == media_type::FINDINGS {
