@@ -16,6 +16,7 @@
 //! another *chart* includes by its path finds its body only when that chart passes on the context of the chart the
 //! template belongs to.
 
+pub mod defaults;
 pub mod driver;
 mod names;
 mod schema;
@@ -81,7 +82,7 @@ pub fn rewrite(chart: &Chart, library: &Library) -> Result<Chart, ChartError> {
     Ok(rewritten)
 }
 
-/// Gives a rewritten chart its templates back; a chart that was not rewritten comes back as it is. What rewriting
+/// Gives a rewritten chart its templates and the defaults taken out of `values.yaml` back; a chart that was not rewritten comes back as it is. What rewriting
 /// added to schemas stays.
 ///
 /// # Errors
@@ -105,6 +106,15 @@ pub fn restore(chart: &Chart) -> Result<Chart, ChartError> {
     for node in chart.nodes() {
         for prefix in &prefixes {
             restored.remove(&format!("{}{LIBRARY_PREFIX}{prefix}.tpl", node.prefix))?;
+        }
+        let values = format!("{}values.yaml", node.prefix);
+        if !prefixes.is_empty()
+            && let Some(text) = chart.text(&values)
+        {
+            let original = defaults::put_back(text);
+            if original != text {
+                restored.insert(&values, original)?;
+            }
         }
     }
     Ok(restored)

@@ -15,6 +15,10 @@
 //! {{- end -}}
 //! ```
 //!
+//! A second definition, `parameters`, may be there. It is included before a template's body, with a map of `values` (the chart's
+//! own, to be changed in place), `base` and `static` (the chart's folder of templates, as it is called in this release and when no chart
+//! goes by an alias) and `settings`; what it prints is dropped too.
+//!
 //! Numbers in `object` are `float64`: compare them through `int`. Values are whatever a chart renders: look at
 //! each with `kindIs` before going into it, since templates fail on the first wrong type.
 //!
@@ -35,7 +39,10 @@ pub const TOKEN: &str = "@quench@";
 pub const NAMESPACE: &str = "quench.v";
 
 /// Version of the agreement between shims, driver and definitions.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// How the definition begins that sets defaults.
+const PARAMETERS: &str = "define \"@quench@.parameters\"";
 
 /// The driver's definitions.
 const DRIVER: &str = include_str!("driver.tpl");
@@ -45,7 +52,12 @@ const DRIVER: &str = include_str!("driver.tpl");
 /// The prefix is made from the text, so that libraries of different text can stand in one release: a hardened chart can be
 /// a subchart of another.
 pub fn library(definitions: &str) -> Library {
-    let template = format!("{}\n{}\n", compact(DRIVER), definitions.trim());
+    // Driver and definitions call each other by name, so each name must be there.
+    let none = match definitions.contains(PARAMETERS) {
+        true => "",
+        false => "{{- define \"@quench@.parameters\" -}}{{- end -}}\n",
+    };
+    let template = format!("{}\n{none}{}\n", compact(DRIVER), definitions.trim());
     let digest = Digest::of(template.as_bytes());
     let prefix = format!(
         "{NAMESPACE}{VERSION}.{}",

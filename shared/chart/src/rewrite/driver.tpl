@@ -5,6 +5,7 @@
   {{- $base := index . 3 -}}
   {{- $rendered := "" -}}
   {{- $settings := dict -}}
+  {{- $values := dict -}}
   {{- if kindIs "map" $root -}}
     {{- $template := index $root "Template" -}}
     {{- if kindIs "map" $template -}}
@@ -13,7 +14,7 @@
         {{- $base = index $template "BasePath" -}}
       {{- end -}}
     {{- end -}}
-    {{- $values := index $root "Values" -}}
+    {{- $values = index $root "Values" -}}
     {{- if kindIs "map" $values -}}
       {{- $global := index $values "global" -}}
       {{- if kindIs "map" $global -}}
@@ -25,6 +26,9 @@
     {{- end -}}
   {{- end -}}
   {{- $template := print $base (index . 1) -}}
+  {{- if kindIs "map" $values -}}
+    {{- $done := include "@quench@.parameters" (dict "values" $values "base" $base "static" (index . 3) "settings" $settings) -}}
+  {{- end -}}
   {{- $text := include (print $base (index . 2)) $root -}}
   {{- if or (ne $rendered $template) (eq (toString (index $settings "enabled")) "false") -}}
     {{- $text -}}

@@ -2,7 +2,7 @@
 
 use saphyr_parser::{Event, Parser, StrInput};
 
-use super::{MAX_BYTES, MAX_DEPTH, YamlError};
+use super::{MAX_BYTES, MAX_DEPTH, YamlError, resolve};
 
 /// An entry of a map, by where it stands. Entries below lists are left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +49,14 @@ pub fn outline(text: &str) -> Result<Vec<Entry>, YamlError> {
             Event::Scalar(text, style, _, _) => {
                 let end = span.end.line().saturating_sub(1);
                 let inline = end == start && !is_block(style);
-                outline.node(Some(&text), start, inline);
+                let plain = style == saphyr_parser::ScalarStyle::Plain;
+                let key = match plain && text == "<<" {
+                    true => None,
+                    false => resolve::scalar(&text, plain, resolve::ScalarTag::None)
+                        .and_then(resolve::key)
+                        .ok(),
+                };
+                outline.node(key.as_deref(), start, inline);
             }
             Event::Alias(_) => outline.node(None, start, false),
             Event::MappingStart(..) | Event::SequenceStart(..) => {
@@ -89,7 +96,7 @@ impl Outline {
         self.frames.iter().any(|frame| !frame.map)
     }
 
-    /// A scalar or alias: a key, or a value.
+    /// A scalar or alias: a key (with its text, where it is one of a path), or a value.
     fn node(&mut self, text: Option<&str>, line: usize, inline: bool) {
         let listed = self.in_list();
         let Some(frame) = self.frames.last_mut().filter(|frame| frame.map) else {
@@ -104,7 +111,7 @@ impl Outline {
         }
         let alone = !frame.flow && frame.last_line != Some(line);
         frame.last_line = Some(line);
-        let Some(text) = text.filter(|text| *text != "<<" && !listed) else {
+        let Some(text) = text.filter(|_| !listed) else {
             frame.key = Some((text.unwrap_or_default().to_owned(), None));
             return;
         };
@@ -181,7 +188,7 @@ mod tests {
     #[test]
     fn entries_are_told_with_their_lines() {
         let text = "# top\na: 1 # one\nb:\n  c: \"x\"\n  d: {}\n  e: {f: 1,\n    g: 2}\nh: |\n  text\nl:\n  - m: 1\n\
-                    n: &x true\no: *x\np:\nq: {r: 1}\n";
+                    k: &x true\no: *x\np:\nq: {r: 1}\n";
         assert_eq!(
             told(text),
             [
@@ -194,7 +201,7 @@ mod tests {
                 ("b.e.g", 6, false),
                 ("h", 7, false),
                 ("l", 9, false),
-                ("n", 11, true),
+                ("k", 11, true),
                 ("o", 12, false),
                 ("p", 13, true),
                 ("q", 14, true),
