@@ -17,12 +17,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::chart::{Chart, ChartError, ChartNode, MAX_SUBCHART_DEPTH};
+use crate::chart::{Chart, ChartError, ChartKind, ChartNode, MAX_SUBCHART_DEPTH};
 use crate::yaml;
 
 use usage::Usage;
 
-pub use schema::{SCHEMA, generated_schema};
+pub use schema::{SCHEMA, generated_schema, is_generated_schema};
 
 /// Most values told of; a chart with more is told of up to here, and [`ValuesDocumentation::truncated`] says so.
 pub const MAX_VALUES: usize = 50_000;
@@ -265,6 +265,8 @@ struct Layer<'c> {
     own: Value,
     meanings: BTreeMap<String, String>,
     usage: &'c Usage,
+    /// Of library charts, whose templates other charts run with values of their own.
+    libraries: Vec<&'c Usage>,
 }
 
 /// Documents every value of a chart and its subcharts. The chart must not be a rewritten one: see `rewrite::restore`.
@@ -278,6 +280,11 @@ pub fn values_documentation(chart: &Chart) -> Result<ValuesDocumentation, ChartE
         .map(|instance| instance.node)
         .map(|node| (node.prefix.as_str(), Usage::of(chart, node)))
         .collect();
+    let libraries: Vec<&Usage> = instances
+        .iter()
+        .filter(|instance| instance.node.kind == ChartKind::Library)
+        .filter_map(|instance| usages.get(instance.node.prefix.as_str()))
+        .collect();
     let mut layers = Vec::new();
     for instance in &instances {
         let Some(usage) = usages.get(instance.node.prefix.as_str()) else {
@@ -288,6 +295,7 @@ pub fn values_documentation(chart: &Chart) -> Result<ValuesDocumentation, ChartE
             own: own_values(chart, instance.node)?,
             meanings: comments::meanings(chart, instance.node),
             usage,
+            libraries: libraries.clone(),
         });
     }
     let mut documentation = ValuesDocumentation::default();
@@ -347,7 +355,12 @@ fn document(value: &Value, path: &[String], layers: &[Layer<'_>]) -> DocumentedV
     };
     let read_by: BTreeSet<String> = around
         .iter()
-        .flat_map(|(layer, rest)| layer.usage.readers(rest))
+        .flat_map(|(layer, rest)| {
+            let usages = layer.libraries.iter().copied().chain([layer.usage]);
+            usages
+                .flat_map(|usage| usage.readers(rest))
+                .collect::<Vec<_>>()
+        })
         .collect();
     let read_by: Vec<String> = read_by.into_iter().collect();
     let (meaning, source) = if let Some(meaning) = documented {

@@ -25,7 +25,7 @@ pub use finding::{
 };
 pub use level::{Level, LevelError};
 pub use package_name::{PackageName, PackageNameError};
-pub use policy::{Gate, Policy, PolicyError, RuleSetting, Waiver};
+pub use policy::{Gate, ParameterPolicy, Policy, PolicyError, RuleSetting, Waiver};
 pub use reference::{ImageReference, ReferenceError};
 pub use severity::{Severity, SeverityError};
 pub use stage::{Stage, StageError, Trust};

@@ -17,6 +17,9 @@ pub struct Policy {
     /// Rules switched on or off for the whole package, by rule id.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub rules: BTreeMap<String, RuleSetting>,
+    /// What is done with the chart's own security parameters.
+    #[serde(skip_serializing_if = "ParameterPolicy::is_default")]
+    pub parameters: ParameterPolicy,
     /// Accepted deviations.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub waivers: Vec<Waiver>,
@@ -26,6 +29,26 @@ pub struct Policy {
     /// Stages on the way to production, in order; [`Stage::defaults`] when empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<Stage>,
+}
+
+/// What is done with the chart's own security parameters (authentication, network policies, debug modes, …).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ParameterPolicy {
+    /// Nobody looks at them.
+    Off,
+    /// Safer values are told of.
+    Recommend,
+    /// Safer values that are shown to do no harm become the chart's defaults; the others are told of.
+    #[default]
+    Apply,
+}
+
+impl ParameterPolicy {
+    /// Whether it is what a policy says that says nothing: it is left out then, so that digests stay.
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Whether a rule applies.

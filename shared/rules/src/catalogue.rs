@@ -53,7 +53,12 @@ pub fn version() -> &'static str {
     static VERSION: LazyLock<String> = LazyLock::new(|| {
         let declared: Vec<String> = rules().map(|rule| format!("{rule:?}")).collect();
         let compiled = definitions(Level::Minimized, &Evidence::default(), &Settings::default());
-        let digest = Digest::of(format!("{}{compiled}", declared.join("\n")).as_bytes());
+        let parameters: Vec<String> = crate::parameters::parameters()
+            .map(|parameter| format!("{parameter:?}"))
+            .collect();
+        let digest = Digest::of(
+            format!("{}{}{compiled}", declared.join("\n"), parameters.join("\n")).as_bytes(),
+        );
         digest.short()
     });
     &VERSION

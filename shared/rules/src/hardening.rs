@@ -3,26 +3,31 @@
 //! [`harden_chart`] renders a chart as it is, lets the rules say what should become of that, puts the same rules into
 //! the chart as templates, renders it again, and compares. Where the two differ the chart is refused: what cannot
 //! be shown to be right is not shipped. [`verify`] compares at other values. [`evidence_of`] reads what is known of a package's images.
+//! Before the rules come the chart's own parameters: see [`Parameters`].
 
 pub mod controls;
 mod findings;
 mod guide;
 mod images;
 pub mod overview;
+mod parameters;
 mod recover;
 pub mod report;
 mod tree;
 pub mod upgrade;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use quench_chart::chart::{Chart, ChartError};
 use quench_chart::compare::{Comparison, Options, compare};
 use quench_chart::render::{Helm, RenderError, Rendered, Request};
-use quench_chart::rewrite::{driver, restore, rewrite};
+use quench_chart::rewrite::{driver, is_rewritten, restore, rewrite};
+use quench_chart::values_documentation::{
+    SCHEMA, ValuesDocumentation, generated_schema, is_generated_schema, values_documentation,
+};
 use quench_chart::workload;
-use quench_model::{Finding, Level, PackageName, Policy, Target};
+use quench_model::{Finding, Level, PackageName, ParameterPolicy, Policy, Target};
 use quench_package::EngineError;
 use serde_json::{Map, Value};
 
@@ -33,6 +38,8 @@ use crate::{Evidence, Release, Settings, Siblings};
 
 pub use images::evidence_of;
 use overview::Overview;
+use parameters::{Defaults, HARDENED_VALUES, Input, Override};
+pub use parameters::{Kept, Parameters, Recommended, is_of_values};
 pub use recover::{Recovered, recover};
 use report::{Numbers, PodVerdict, Report};
 use tree::Tree;
@@ -108,7 +115,7 @@ impl From<HardenError> for EngineError {
 }
 
 /// Makes a chart harden itself by the rules up to `level`, and tells what that changes at the values given. A chart
-/// that was hardened before is hardened anew.
+/// that was hardened before is hardened anew; beyond level 2 it keeps the parameters that were chosen for it.
 ///
 /// # Errors
 /// The chart does not render, or what it renders to cannot be shown to be what the rules say.
@@ -119,31 +126,101 @@ pub async fn harden_chart(
     demands: Demands<'_>,
 ) -> Result<HardenedChart, HardenError> {
     let plain = plain(chart)?;
-    let defaults = Settings::new(demands.policy, demands.target);
-    let library = driver::library(&definitions(level, demands.evidence, &defaults));
-    let mut hardened = rewrite(&plain, &library)?;
-    let expected = Expected::new(helm, &plain, level, demands).await?;
-    tree::add_siblings_files(&mut hardened, &plain, &expected.before)?;
-    let after = helm.render(&hardened, &expected.request).await?;
-    let comparison = expected
-        .compare(helm, &plain, level, demands, &after)
-        .await?;
-    if !comparison.is_same() {
-        return Err(HardenError::Input(format!(
-            "chart {}: its own hardening differs from what the rules say, so it is not shipped: {comparison}",
-            plain.name()
-        )));
+    let mut documentation = values_documentation(&plain)?;
+    crate::parameters::annotate(&mut documentation);
+    let base = Base::new(helm, &plain, demands).await?;
+    let is_carried = level > Level::Configured && is_rewritten(chart);
+    let (mut parameters, chosen) = if is_carried {
+        chosen_before(&plain, parameters::carried(chart))
+    } else {
+        chosen_now(helm, &plain, level, demands, &base, &documentation).await?
+    };
+    let work = Work {
+        helm,
+        plain: &plain,
+        level,
+        demands,
+        base: &base,
+    };
+    let mut made = match Defaults::new(&plain, &chosen) {
+        Ok(defaults) => work.make(&defaults).await,
+        Err(reason) => Err(HardenError::Input(reason)),
+    };
+    // What is kept must not be what keeps a chart from being hardened.
+    if !chosen.is_empty()
+        && let Err(HardenError::Input(reason)) = &made
+    {
+        parameters.give_up(reason);
+        made = work.make(&Defaults::default()).await;
     }
+    let Made {
+        mut chart,
+        after,
+        expected,
+    } = made?;
 
-    let report = expected.report(&plain, level, demands, &after);
-    hardened.insert(GUIDE, guide::write(&report))?;
+    let mut report = expected.report(&work, &after, &documentation);
+    parameters::tell_parameters(&mut report, parameters);
+    if let Some(schema) = generated_schema(&plain, &documentation)? {
+        chart.insert(SCHEMA, schema)?;
+    }
+    if !expected.chosen.chosen().is_empty() {
+        let kept = report
+            .parameters
+            .iter()
+            .flat_map(|parameters| &parameters.kept);
+        let text = parameters::hardened_values(kept, expected.chosen.chosen());
+        chart.insert(HARDENED_VALUES, text)?;
+    }
+    chart.insert(GUIDE, guide::write(&report))?;
     // Assembled anew, so that no line of `.helmignore` hides what was added.
-    let chart = Chart::from_files(hardened.files().clone())?;
+    let chart = Chart::from_files(chart.files().clone())?;
+    let mut found = findings::findings(demands.package, &expected.verdicts);
+    if !is_carried {
+        found.extend(parameters::of_parameters(
+            demands.package,
+            &report,
+            &expected.resolved_by_parameters(&work),
+            &documentation,
+        ));
+    }
     Ok(HardenedChart {
         chart,
-        findings: findings::findings(demands.package, &expected.verdicts),
+        findings: found,
         report,
     })
+}
+
+/// Parameters as the search at these values chooses them.
+async fn chosen_now(
+    helm: &Helm,
+    plain: &Chart,
+    level: Level,
+    demands: Demands<'_>,
+    base: &Base,
+    documentation: &ValuesDocumentation,
+) -> Result<(Parameters, Vec<Override>), HardenError> {
+    let policy = demands.policy.parameters;
+    let off = base.settings.off.contains(crate::parameters::RULE) || base.settings.disabled;
+    if policy == ParameterPolicy::Off || off {
+        return Ok((Parameters::default(), Vec::new()));
+    }
+    parameters::search(Input {
+        helm,
+        chart: plain,
+        request: &base.request,
+        surroundings: surroundings(level, demands, &base.settings),
+        documentation,
+        before: &base.before,
+        chooses: policy == ParameterPolicy::Apply,
+    })
+    .await
+}
+
+/// Parameters that an earlier level chose.
+fn chosen_before(plain: &Chart, chosen: Vec<Override>) -> (Parameters, Vec<Override>) {
+    let own = quench_chart::values_documentation::effective_values(plain).unwrap_or_default();
+    (Parameters::carried(&own, &chosen), chosen)
 }
 
 /// A hardened chart at certain values.
@@ -171,16 +248,23 @@ pub async fn verify(
     demands: Demands<'_>,
 ) -> Result<Verification, HardenError> {
     let plain = plain(hardened)?;
-    let expected = Expected::new(helm, &plain, level, demands).await?;
-    let after = helm.render(hardened, &expected.request).await?;
-    let comparison = expected
-        .compare(helm, &plain, level, demands, &after)
-        .await?;
+    let chosen = parameters::carried(hardened);
+    let defaults = Defaults::new(&plain, &chosen).map_err(HardenError::Input)?;
+    let base = Base::new(helm, &plain, demands).await?;
+    let work = Work {
+        helm,
+        plain: &plain,
+        level,
+        demands,
+        base: &base,
+    };
+    let expected = Expected::new(&work, &defaults).await?;
+    let after = helm.render(hardened, &base.request).await?;
     Ok(Verification {
-        comparison,
+        comparison: expected.compare(&work, &after).await?,
         findings: findings::findings(demands.package, &expected.verdicts),
-        before: expected.before,
         after,
+        before: base.before,
     })
 }
 
@@ -196,16 +280,26 @@ pub async fn examine(
     demands: Demands<'_>,
 ) -> Result<(Report, Vec<Finding>), HardenError> {
     let plain = plain(chart)?;
-    let expected = Expected::new(helm, &plain, level, demands).await?;
-    let after = if quench_chart::rewrite::is_rewritten(chart) {
-        helm.render(chart, &expected.request).await?
+    let documentation = values_documentation(&plain)?;
+    let (parameters, chosen) = chosen_before(&plain, parameters::carried(chart));
+    let defaults = Defaults::new(&plain, &chosen).map_err(HardenError::Input)?;
+    let base = Base::new(helm, &plain, demands).await?;
+    let work = Work {
+        helm,
+        plain: &plain,
+        level,
+        demands,
+        base: &base,
+    };
+    let expected = Expected::new(&work, &defaults).await?;
+    let after = if is_rewritten(chart) {
+        helm.render(chart, &base.request).await?
     } else {
         expected.rendered.clone()
     };
-    let mut report = expected.report(&plain, level, demands, &after);
-    let comparison = expected
-        .compare(helm, &plain, level, demands, &after)
-        .await?;
+    let mut report = expected.report(&work, &after, &documentation);
+    parameters::tell_parameters(&mut report, parameters);
+    let comparison = expected.compare(&work, &after).await?;
     if !comparison.is_same() {
         report.notes.push(format!(
             "The chart was hardened by other rules, or changed since: what it renders differs from what is told here: {comparison}"
@@ -217,10 +311,80 @@ pub async fn examine(
     ))
 }
 
-/// What the rules make of what a chart renders to.
-struct Expected {
+/// What a chart renders to as its author made it, at the values given.
+struct Base {
     request: Request,
     settings: Settings,
+    before: Rendered,
+}
+
+impl Base {
+    async fn new(helm: &Helm, plain: &Chart, demands: Demands<'_>) -> Result<Self, HardenError> {
+        let request = request(demands)?;
+        let defaults = Settings::new(demands.policy, demands.target);
+        let settings = settings_in_force(plain, &request, &defaults)?;
+        let before = helm.render(plain, &request).await?;
+        Ok(Self {
+            request,
+            settings,
+            before,
+        })
+    }
+}
+
+/// A chart on its way to being hardened.
+#[derive(Clone, Copy)]
+struct Work<'a> {
+    helm: &'a Helm,
+    plain: &'a Chart,
+    level: Level,
+    demands: Demands<'a>,
+    base: &'a Base,
+}
+
+/// A chart that was shown to do what the rules say.
+struct Made {
+    chart: Chart,
+    after: Rendered,
+    expected: Expected,
+}
+
+impl Work<'_> {
+    fn surroundings(&self) -> Surroundings<'_> {
+        surroundings(self.level, self.demands, &self.base.settings)
+    }
+
+    /// The chart with rules and defaults in it, once it is shown to be right.
+    async fn make(&self, defaults: &Defaults) -> Result<Made, HardenError> {
+        let settings = Settings::new(self.demands.policy, self.demands.target);
+        let mut text = definitions(self.level, self.demands.evidence, &settings);
+        text.push_str(&defaults.definition());
+        let mut chart = rewrite(self.plain, &driver::library(&text))?;
+        defaults.put_into(&mut chart)?;
+        let expected = Expected::new(self, defaults).await?;
+        tree::add_siblings_files(&mut chart, self.plain, &expected.before)?;
+        let after = self.helm.render(&chart, &self.base.request).await?;
+        let comparison = expected.compare(self, &after).await?;
+        if !comparison.is_same() {
+            return Err(HardenError::Input(format!(
+                "chart {}: its own hardening differs from what the rules say, so it is not shipped: {comparison}",
+                self.plain.name()
+            )));
+        }
+        Ok(Made {
+            chart,
+            after,
+            expected,
+        })
+    }
+}
+
+/// What the rules make of what a chart renders to, with the parameters chosen for it.
+struct Expected {
+    chosen: Defaults,
+    /// What the chart is rendered with: the user's values over those parameters.
+    request: Request,
+    /// What the chart renders to with those parameters, rules not yet applied.
     before: Rendered,
     tree: Tree,
     rendered: Rendered,
@@ -228,21 +392,24 @@ struct Expected {
 }
 
 impl Expected {
-    async fn new(
-        helm: &Helm,
-        plain: &Chart,
-        level: Level,
-        demands: Demands<'_>,
-    ) -> Result<Self, HardenError> {
-        let request = request(demands)?;
-        let defaults = Settings::new(demands.policy, demands.target);
-        let settings = settings_in_force(plain, &request, &defaults)?;
-        let before = helm.render(plain, &request).await?;
-        let tree = Tree::new(plain, &request.release, &before);
-        let (rendered, verdicts) = harden(&before, &tree, surroundings(level, demands, &settings));
+    async fn new(work: &Work<'_>, defaults: &Defaults) -> Result<Self, HardenError> {
+        let Base {
+            request, settings, ..
+        } = work.base;
+        let chosen = parameters::in_force(defaults.chosen(), settings);
+        let mut request = request.clone();
+        let before = match parameters::as_text(&chosen) {
+            None => work.base.before.clone(),
+            Some(text) => {
+                request.values.insert(0, text);
+                work.helm.render(work.plain, &request).await?
+            }
+        };
+        let tree = Tree::new(work.plain, &request.release, &before);
+        let (rendered, verdicts) = harden(&before, &tree, work.surroundings());
         Ok(Self {
+            chosen: defaults.clone(),
             request,
-            settings,
             before,
             tree,
             rendered,
@@ -252,14 +419,7 @@ impl Expected {
 
     /// Compares with what the hardened chart renders to. Only where the two differ the chart is rendered once more, which
     /// shows what of it is random.
-    async fn compare(
-        &self,
-        helm: &Helm,
-        plain: &Chart,
-        level: Level,
-        demands: Demands<'_>,
-        after: &Rendered,
-    ) -> Result<Comparison, HardenError> {
+    async fn compare(&self, work: &Work<'_>, after: &Rendered) -> Result<Comparison, HardenError> {
         let mut options = Options {
             ignore_checksums: true,
             again: &[],
@@ -268,11 +428,11 @@ impl Expected {
         if comparison.is_same() {
             return Ok(comparison);
         }
-        let second = helm.render(plain, &self.request).await?;
+        let second = work.helm.render(work.plain, &self.request).await?;
         let (again, _) = harden(
             &second,
-            &Tree::new(plain, &self.request.release, &second),
-            surroundings(level, demands, &self.settings),
+            &Tree::new(work.plain, &self.request.release, &second),
+            work.surroundings(),
         );
         options.again = std::slice::from_ref(&again);
         Ok(compare(&self.rendered, after, options))
@@ -280,42 +440,67 @@ impl Expected {
 
     fn report(
         &self,
-        chart: &Chart,
-        level: Level,
-        demands: Demands<'_>,
+        work: &Work<'_>,
         after: &Rendered,
+        documentation: &ValuesDocumentation,
     ) -> Report {
-        let surroundings = surroundings(level, demands, &self.settings);
+        let surroundings = work.surroundings();
+        let Base {
+            request,
+            settings,
+            before,
+            ..
+        } = work.base;
+        let tree = Tree::new(work.plain, &request.release, before);
         let mut report = Report {
-            chart: chart.name().to_owned(),
-            version: chart.version().to_owned(),
-            level,
-            before: numbers(&self.before, &self.tree, surroundings),
+            chart: work.plain.name().to_owned(),
+            version: work.plain.version().to_owned(),
+            level: work.level,
+            before: numbers(before, &tree, surroundings),
             after: numbers(after, &self.tree, surroundings),
             changes: Vec::new(),
             remaining: Vec::new(),
             waived: Vec::new(),
-            pods: pods(&self.before, after),
-            notes: notes(chart, &self.before, demands.evidence),
+            pods: pods(before, after),
+            notes: notes(work.plain, &self.before, work.demands.evidence),
             rules: findings::tallies(
                 &self.verdicts,
                 &self.looked_at(surroundings),
-                level,
-                &self.settings.off,
+                work.level,
+                &settings.off,
             ),
             controls: Vec::new(),
             overview: Overview::of(after),
+            parameters: None,
+            values: Some(documentation.coverage()),
         };
         findings::tell(&mut report, &self.verdicts);
         report.controls = controls::judge(&controls::Facts {
-            level,
+            level: work.level,
             tallies: &report.rules,
             remaining: &report.remaining,
             waived: &report.waived,
-            before: &violations(&self.before),
+            before: &violations(before),
             after: &violations(after),
         });
         report
+    }
+
+    /// Places that broke a rule and do not any more, since the chart's own parameters see to it.
+    fn resolved_by_parameters(&self, work: &Work<'_>) -> Vec<Verdict> {
+        if self.chosen.chosen().is_empty() {
+            return Vec::new();
+        }
+        let surroundings = work.surroundings();
+        let left: BTreeSet<_> = broken(&self.before, &self.tree, surroundings)
+            .into_iter()
+            .map(|verdict| (verdict.rule, verdict.location()))
+            .collect();
+        let before = &work.base.before;
+        let tree = Tree::new(work.plain, &work.base.request.release, before);
+        let mut found = broken(before, &tree, surroundings);
+        found.retain(|verdict| !left.contains(&(verdict.rule, verdict.location())));
+        found
     }
 
     fn looked_at(&self, surroundings: Surroundings<'_>) -> BTreeMap<&'static str, usize> {
@@ -378,6 +563,10 @@ fn surroundings<'a>(
 fn plain(chart: &Chart) -> Result<Chart, HardenError> {
     let mut plain = restore(chart)?;
     tree::remove_siblings_files(&mut plain)?;
+    parameters::remove_file(&mut plain)?;
+    if plain.text(SCHEMA).is_some_and(is_generated_schema) {
+        plain.remove(SCHEMA)?;
+    }
     plain.remove(GUIDE)?;
     Ok(plain)
 }
@@ -456,18 +645,23 @@ fn harden(
     (hardened, verdicts)
 }
 
-fn numbers(rendered: &Rendered, tree: &Tree, surroundings: Surroundings<'_>) -> Numbers {
-    let mut numbers = Numbers::default();
-    let mut broken = Vec::new();
+/// Every place of rendered documents where a rule is not met.
+fn broken(rendered: &Rendered, tree: &Tree, surroundings: Surroundings<'_>) -> Vec<Verdict> {
+    let mut found = Vec::new();
     for document in &rendered.documents {
         if let Some(object) = &document.object {
-            broken.extend(evaluate::broken(
+            found.extend(evaluate::broken(
                 object,
                 tree.around(document, surroundings),
             ));
         }
     }
-    findings::count(&mut numbers, &broken);
+    found
+}
+
+fn numbers(rendered: &Rendered, tree: &Tree, surroundings: Surroundings<'_>) -> Numbers {
+    let mut numbers = Numbers::default();
+    findings::count(&mut numbers, &broken(rendered, tree, surroundings));
     numbers.objects = rendered.objects().count();
     for (_, metadata, spec) in pods_of(rendered) {
         numbers.workloads += 1;

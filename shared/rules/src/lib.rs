@@ -6,6 +6,7 @@
 //!
 //! [`Evidence`] is what is known about images, [`Settings`] what policy, target and values say, [`Siblings`] what
 //! other objects of the chart show. [`hardening`] puts it all together for a chart: levels 2 and 4 are that with other rules.
+//! [`parameters`] knows what values of charts matter to security.
 //! [`pod_security`] judges pods by the Pod Security Standards, independently of the rules.
 //!
 //! # Why not write each rule twice?
@@ -17,6 +18,7 @@ pub mod documentation;
 pub mod evaluate;
 mod evidence;
 pub mod hardening;
+pub mod parameters;
 pub mod pod_security;
 mod release;
 mod relocation;

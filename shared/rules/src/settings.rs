@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use quench_model::{Policy, Target, Waiver};
 use serde_json::{Map, Value, json};
 
-use crate::rules;
+use crate::{parameters, rules};
 
 /// Settings in force for one render.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -51,7 +51,9 @@ impl Settings {
             waivers: policy
                 .waivers
                 .iter()
-                .filter(|waiver| rules().any(|rule| rule.id == waiver.rule))
+                .filter(|waiver| {
+                    waiver.rule == parameters::RULE || rules().any(|rule| rule.id == waiver.rule)
+                })
                 .cloned()
                 .collect(),
         }

@@ -76,6 +76,11 @@ pub fn siblings_file(templates: &[String], elsewhere: bool) -> String {
     embedded(&json!({"templates": templates, "elsewhere": elsewhere}))
 }
 
+/// Definitions with a table of JSON in place of the token `@table@`.
+pub(crate) fn with_table(text: &str, table: &Value) -> String {
+    fill(&compact(text), &[("@table@", embedded(table))])
+}
+
 /// Puts parts in place of their tokens, each token once, parts not looked into: they hold foreign text.
 fn fill(text: &str, parts: &[(&str, String)]) -> String {
     let mut filled = String::new();

@@ -135,11 +135,13 @@ async fn read_chart(archive: &Descriptor, bytes: Vec<u8>) -> Result<Chart, Engin
 }
 
 /// Findings of the levels before. Those about the chart's configuration are left out: the rules are all asked again,
-/// level 2's among them.
+/// level 2's among them; but for those about its values, which only level 2 looks at.
 fn carried(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings.retain(|finding| match finding.level {
         Level::Operable => false,
-        Level::Configured => finding.kind != FindingKind::Configuration,
+        Level::Configured => {
+            finding.kind != FindingKind::Configuration || hardening::is_of_values(finding)
+        }
         _ => true,
     });
     findings

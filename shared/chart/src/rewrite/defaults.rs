@@ -33,10 +33,7 @@ pub struct Entry {
 /// Says which entry cannot be taken out, and why: it does not stand on one line of its own, or the file would no longer say the
 /// same of everything else.
 pub fn take_out(text: &str, entries: &[Entry]) -> Result<String, String> {
-    if text
-        .lines()
-        .any(|line| line.trim_start().starts_with("#~"))
-    {
+    if text.lines().any(|line| line.trim_start().starts_with("#~")) {
         return Err("the values file has lines that begin with \"#~\"".to_owned());
     }
     let outline = yaml::outline(text).map_err(|error| error.to_string())?;
@@ -83,7 +80,10 @@ pub fn take_out(text: &str, entries: &[Entry]) -> Result<String, String> {
             continue;
         };
         let (indent, rest) = line.split_at(line.len() - line.trim_start().len());
-        *line = format!("{indent}{REPLACED}{}\n{key}: {{}}{comment}\n", rest.trim_end());
+        *line = format!(
+            "{indent}{REPLACED}{}\n{key}: {{}}{comment}\n",
+            rest.trim_end()
+        );
     }
     let changed: String = lines.concat();
     let same = yaml::values(&changed).is_ok_and(|values| values == wanted);
@@ -152,7 +152,8 @@ mod tests {
         }
     }
 
-    const TEXT: &str = "# Top\na:\n  ## Whether\n  use: false # said\n\nb:\n  use: \"x\"\n  c: 1\nd: {}\n";
+    const TEXT: &str =
+        "# Top\na:\n  ## Whether\n  use: false # said\n\nb:\n  use: \"x\"\n  c: 1\nd: {}\n";
 
     #[test]
     fn entries_become_comments_and_come_back() {

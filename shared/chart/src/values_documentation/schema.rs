@@ -15,6 +15,18 @@ const MAX_DESCRIBED: usize = 96 << 10;
 /// Largest schema at all.
 const MAX_BYTES: usize = 256 << 10;
 
+/// Tells a schema made here from one of the chart's author.
+const COMMENT: &str = "made from the chart's defaults";
+
+/// Whether a schema is one that [`generated_schema`] made.
+pub fn is_generated_schema(text: &str) -> bool {
+    serde_json::from_str::<Value>(text).is_ok_and(|schema| {
+        schema
+            .get("$comment")
+            .is_some_and(|comment| comment == COMMENT)
+    })
+}
+
 /// A schema of the root chart's own values, made from their defaults and meanings; none where the chart has one.
 ///
 /// It is lenient, since values that were good before must stay good: nothing is required, further keys are accepted
@@ -53,6 +65,7 @@ fn text(values: &Value, meanings: &Meanings<'_>) -> String {
         "$schema".to_owned(),
         "http://json-schema.org/draft-07/schema#".into(),
     );
+    schema.insert("$comment".to_owned(), COMMENT.into());
     if let Value::Object(rest) = describe(values, &mut Vec::new(), meanings) {
         schema.extend(rest);
     }

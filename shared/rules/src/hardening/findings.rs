@@ -54,11 +54,7 @@ fn finding(package: &PackageName, verdict: &Verdict) -> Option<Finding> {
         rule.title,
     );
     finding.references = rule.references.iter().map(ToString::to_string).collect();
-    let cause = |kind| Cause {
-        kind,
-        detail: rule.id.to_owned(),
-        epoch: None,
-    };
+    let cause = |kind| cause(kind, rule.id);
     match &verdict.outcome {
         Outcome::Fixed { changes, evidence } => {
             finding.message = changes.iter().map(say).collect::<Vec<_>>().join("; ");
@@ -83,6 +79,14 @@ fn finding(package: &PackageName, verdict: &Verdict) -> Option<Finding> {
             .push(Fact::new("chart", format!("image: {image}")));
     }
     Some(finding)
+}
+
+pub(super) fn cause(kind: CauseKind, detail: &str) -> Cause {
+    Cause {
+        kind,
+        detail: detail.to_owned(),
+        epoch: None,
+    }
 }
 
 fn say(change: &crate::evaluate::Change) -> String {

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use quench_chart::values_documentation::Coverage;
 use quench_model::{Evidence, Level, Severity};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Parameters;
 use super::controls::ControlVerdict;
 use super::overview::Overview;
 
@@ -42,6 +44,12 @@ pub struct Report {
     /// What the hardened chart runs, and who may reach what.
     #[serde(default)]
     pub overview: Overview,
+    /// The chart's own parameters: what was chosen, and what is recommended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<Parameters>,
+    /// How many of the chart's values are documented.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values: Option<Coverage>,
 }
 
 /// How a rule did over all places it looked at.

@@ -12,6 +12,7 @@
 )]
 
 mod equality;
+mod parameters;
 mod pitfalls;
 mod pod_security;
 mod programs;
