@@ -5,7 +5,7 @@ mod transport;
 
 use std::path::PathBuf;
 
-pub use rules::{ChartFiles, ExplainArgs, ReportArgs, RulesArgs, RulesFormat, WaiveArgs};
+pub use rules::{ChartFiles, ExplainArgs, LintArgs, ReportArgs, RulesArgs, RulesFormat, WaiveArgs};
 pub use transport::{
     DiffArgs, ExportArgs, HistoryArgs, ImportArgs, InstallArgs, PushArgs, RegistryArgs,
 };
@@ -208,6 +208,9 @@ Examples:
     /// List the hardening rules, or explain one
     #[command(after_help = rules::RULES_EXAMPLES)]
     Rules(RulesArgs),
+    /// Tell what rules a chart or manifests break, and change nothing
+    #[command(after_help = rules::LINT_EXAMPLES)]
+    Lint(Box<LintArgs>),
     /// Tell what hardening set on an object or container, by which rule and evidence, and what it left
     #[command(after_help = rules::EXPLAIN_EXAMPLES)]
     Explain(Box<ExplainArgs>),

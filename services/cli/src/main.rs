@@ -94,6 +94,7 @@ async fn run(session: &Session, verb: Verb) -> Result<Exit> {
         Verb::Diff(args) => commands::diff::run(session, &args).await,
         Verb::History(args) => commands::history::run(session, &args).await,
         Verb::Rules(args) => commands::rules::run(session, &args),
+        Verb::Lint(args) => commands::lint::run(session, &args).await,
         Verb::Explain(args) => commands::explain::run(session, &args).await,
         Verb::Waive(args) => commands::waive::run(session, &args),
         Verb::Keys(verb) => commands::keys::run(session, &verb),

@@ -39,6 +39,6 @@ pub use package::{ChartEntry, Package, PackageError, PackageImage, PackageParts}
 pub use publish::publish;
 pub use push::{Destination, Pushed, PushedImage, push};
 pub use request::Request;
-pub use sarif::sarif;
+pub use sarif::{SarifSubject, sarif, sarif_of};
 pub use submission::{ImageTable, Submission, SubmissionParts, UnnamedImage};
 pub use verify::{Verified, VerifyError, verify_file, verify_package};

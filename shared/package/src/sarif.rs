@@ -2,16 +2,43 @@
 
 use std::collections::BTreeMap;
 
-use quench_model::{Finding, FindingKind, FindingState, Severity};
+use quench_model::{Digest, Finding, FindingKind, FindingState, Level, PackageName, Severity};
 use serde_json::{Value, json};
 
 use crate::Package;
 
-/// Findings of a package as a SARIF log with one run.
+/// What findings are of, as a SARIF run names it.
+#[derive(Debug, Clone, Copy)]
+pub struct SarifSubject<'a> {
+    /// Name of the package or chart.
+    pub name: &'a PackageName,
+    /// Its version.
+    pub version: &'a str,
+    /// Level whose rules were asked.
+    pub level: Level,
+    /// Revision of the package; none for a chart alone.
+    pub revision: Option<&'a Digest>,
+}
+
+/// Source of the fact with which a finding names the file it is about.
+const TEMPLATE: &str = "template";
+
+/// Findings of a package as a SARIF log with one run, see [`sarif_of`].
+pub fn sarif(package: &Package, findings: &[Finding]) -> Value {
+    let subject = SarifSubject {
+        name: &package.name,
+        version: &package.version,
+        level: package.level,
+        revision: Some(&package.revision.digest),
+    };
+    sarif_of(subject, findings)
+}
+
+/// Findings as a SARIF log with one run.
 ///
 /// Resolved findings are left out: SARIF has no state for what is no longer there. Waived ones carry a
 /// `suppressions` entry with their reason, as SARIF 3.35 asks.
-pub fn sarif(package: &Package, findings: &[Finding]) -> Value {
+pub fn sarif_of(subject: SarifSubject<'_>, findings: &[Finding]) -> Value {
     let shown: Vec<_> = findings
         .iter()
         .filter(|f| f.state != FindingState::Resolved)
@@ -36,11 +63,11 @@ pub fn sarif(package: &Package, findings: &[Finding]) -> Value {
                 "version": env!("CARGO_PKG_VERSION"),
                 "rules": rules.into_values().collect::<Vec<_>>(),
             }},
-            "automationDetails": { "id": format!("quench/{}/{}", package.name, package.level) },
+            "automationDetails": { "id": format!("quench/{}/{}", subject.name, subject.level) },
             "properties": {
-                "package": package.name,
-                "version": package.version,
-                "revision": package.revision.digest,
+                "package": subject.name,
+                "version": subject.version,
+                "revision": subject.revision,
             },
             "results": results,
         }],
@@ -91,7 +118,11 @@ fn result(finding: &Finding, rule_index: Option<usize>) -> Value {
     .map(|(kind, name)| json!({ "kind": kind, "fullyQualifiedName": name }))
     .collect();
     // Every result needs a file for tools that show results in a tree of files.
+    let template = finding.evidence.iter().find(|fact| fact.source == TEMPLATE);
     let file = match finding.kind {
+        FindingKind::Configuration if template.is_some() => {
+            template.map(|fact| fact.fact.clone()).unwrap_or_default()
+        }
         FindingKind::Configuration => format!("chart/{}", subject.package),
         _ => subject
             .image

@@ -9,6 +9,7 @@ pub mod controls;
 mod findings;
 mod guide;
 mod images;
+pub mod lint;
 pub mod overview;
 mod parameters;
 mod recover;

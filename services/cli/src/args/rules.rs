@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use quench_model::{Level, Severity};
+
+use super::FindingsFormat;
 
 pub const RULES_EXAMPLES: &str = "\
 Examples:
@@ -135,4 +138,51 @@ pub struct WaiveArgs {
     /// Take the waiver out of the policy
     #[arg(long, conflicts_with_all = ["reason", "expires"])]
     pub remove: bool,
+}
+
+pub const LINT_EXAMPLES: &str = "\
+Examples:
+  quench lint ./chart
+  quench lint ./chart -f production.yaml --image-facts facts.yaml --fail-on high
+  quench lint ./chart --exclude empty-dir-limit --format sarif > chart.sarif
+  quench lint ./manifests --rule no-privileged --rule no-host-path
+  kubectl kustomize ./overlay | quench lint -
+
+Nothing is changed. It ends with 1 when something is found that is as bad as --fail-on says.";
+
+/// `quench lint`.
+#[derive(Debug, Clone, Args)]
+pub struct LintArgs {
+    /// Chart (folder or .tgz file), manifests (file or folder), or - for manifests on standard input
+    pub source: String,
+    /// Values file; may be given several times, later ones win
+    #[arg(short = 'f', long = "values", value_name = "FILE")]
+    pub values: Vec<PathBuf>,
+    /// Facts about images (YAML: reference or "*" to facts)
+    #[arg(long, value_name = "FILE")]
+    pub image_facts: Option<PathBuf>,
+    /// What the team demands: rules, waivers (YAML)
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// What the environment offers (YAML)
+    #[arg(long, value_name = "FILE")]
+    pub target: Option<PathBuf>,
+    /// Rules up to this level: configured or operable
+    #[arg(long, value_name = "LEVEL", default_value = "configured", value_parser = clap::value_parser!(Level))]
+    pub level: Level,
+    /// Only this rule; may be given several times
+    #[arg(long = "rule", value_name = "RULE", conflicts_with = "exclude")]
+    pub rules: Vec<String>,
+    /// Not this rule; may be given several times
+    #[arg(long, value_name = "RULE")]
+    pub exclude: Vec<String>,
+    /// Mildest severity of a finding that makes the command end with 1: info, low, medium, high or critical
+    #[arg(long, value_name = "SEVERITY", default_value = "low", value_parser = clap::value_parser!(Severity))]
+    pub fail_on: Severity,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t = FindingsFormat::Table)]
+    pub format: FindingsFormat,
+    /// Suppressed findings too (JSON and SARIF always hold them)
+    #[arg(long)]
+    pub all: bool,
 }

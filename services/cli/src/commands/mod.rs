@@ -14,6 +14,7 @@ pub mod image;
 pub mod import;
 pub mod install;
 pub mod keys;
+pub mod lint;
 pub mod ls;
 pub mod promote;
 pub mod push;

@@ -18,7 +18,7 @@ use quench_rules::hardening::{self, Demands, evidence_of};
 use crate::licences::{self, ImageLicences, LicenceInventory};
 
 /// Changes whenever the same input would give another result.
-pub const ENGINE_VERSION: &str = "2";
+pub const ENGINE_VERSION: &str = "3";
 
 /// Largest chart archive read.
 const CHART_LIMIT: u64 = 512 << 20;

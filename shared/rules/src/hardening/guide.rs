@@ -6,6 +6,7 @@
 
 mod diagram;
 mod markdown;
+mod parameters;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -46,6 +47,7 @@ fn compose(out: &mut String, report: &Report) -> std::fmt::Result {
         writeln!(out, "{}\n", cell(note))?;
     }
     out.push_str(SETTINGS);
+    parameters::write(out, report)?;
     changes(out, report)?;
     remaining(out, report)?;
     waived(out, report)?;
@@ -422,6 +424,8 @@ global:
     rules:
       read-only-root:
         enabled: false     # a rule, switched off
+      parameters:
+        enabled: false     # the chart's own defaults, also where hardening chose safer ones
     waivers:               # a rule, switched off where it cannot hold; refused without a reason and after its day
       - rule: read-only-root
         kind: Deployment

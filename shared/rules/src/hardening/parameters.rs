@@ -18,8 +18,8 @@ use serde_json::{Map, Value};
 
 pub(super) use defaults::{Defaults, HARDENED_VALUES, carried, hardened_values, remove_file};
 pub use findings::is_of_values;
-pub(super) use findings::{of_parameters, tell_parameters};
-pub(super) use search::{Input, search};
+pub(super) use findings::{of_parameters, tell_parameters, undocumented};
+pub(super) use search::{Input, search, unsafe_now};
 
 /// What the search through a chart's own parameters came to.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

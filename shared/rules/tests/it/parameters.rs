@@ -520,3 +520,80 @@ fn nothing_is_kept_that_harms() {
         })
         .unwrap();
 }
+
+/// Charts whose parameters are known well enough to say something about each.
+const REAL: &[&str] = &[
+    "redis",
+    "postgresql",
+    "nginx",
+    "kube-prometheus-stack",
+    "prometheus-node-exporter",
+];
+
+/// Real charts: the search ends, what users give wins, and switched off nothing is different.
+#[test]
+fn corpus_parameters_are_searched() {
+    let Some(folder) = std::env::var_os("QUENCH_CHARTS") else {
+        eprintln!("SKIPPED: QUENCH_CHARTS names no folder of charts");
+        return;
+    };
+    let case = Case {
+        level: Level::Configured,
+        ..Case::default()
+    };
+    let mut seen = 0;
+    for name in REAL {
+        let path = std::path::Path::new(&folder).join(name);
+        if !path.is_dir() {
+            eprintln!("SKIPPED: no {name} in the folder of charts");
+            continue;
+        }
+        let chart = Chart::load(&path).unwrap();
+        for helm in helms() {
+            let start = std::time::Instant::now();
+            let hardened = case.harden(&helm, &chart, "").unwrap();
+            let took = start.elapsed();
+            let parameters = hardened.report.parameters.clone().unwrap();
+            println!(
+                "{name}: {} renders, {took:?}, coverage {:?}",
+                parameters.renders, hardened.report.values
+            );
+            for kept in &parameters.kept {
+                println!("  kept {} {:?}", kept.path, kept.findings);
+            }
+            for other in &parameters.recommended {
+                println!("  not  {}: {}", other.path, other.reason);
+            }
+            // Every value that was chosen, given back as it was.
+            let mut given = serde_json::Map::new();
+            for kept in &parameters.kept {
+                let mut value = kept.before.clone();
+                for key in kept.path.rsplit('.') {
+                    value =
+                        serde_json::Value::Object([(key.to_owned(), value)].into_iter().collect());
+                }
+                quench_chart::yaml::merge(&mut given, value.as_object().unwrap().clone());
+            }
+            let given = quench_chart::yaml::to_string(&given.into());
+            case.assert_equal(&helm, &hardened.chart, &given);
+            let (plain, again) = (
+                render(&helm, &chart, &given).unwrap(),
+                render(&helm, &chart, &given).unwrap(),
+            );
+            let options = Options {
+                ignore_checksums: false,
+                again: std::slice::from_ref(&again),
+            };
+            let comparison = compare(&plain, &off(&helm, &hardened.chart, &given), options);
+            assert!(comparison.is_same(), "{name}: {comparison}");
+            let comparison = compare(
+                &render(&helm, &chart, "").unwrap(),
+                &off(&helm, &hardened.chart, ""),
+                options,
+            );
+            assert!(comparison.is_same(), "{name}: {comparison}");
+            seen += 1;
+        }
+    }
+    println!("{seen} searches");
+}

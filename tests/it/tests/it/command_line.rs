@@ -26,6 +26,7 @@ const VERBS: &[&str] = &[
     "diff",
     "history",
     "rules",
+    "lint",
     "explain",
     "waive",
     "advisories",

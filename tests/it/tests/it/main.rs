@@ -9,6 +9,7 @@ mod demo_image;
 mod demo_pods;
 mod engines;
 mod fleet;
+mod lint;
 mod pod_security;
 mod rule_verbs;
 mod servers;

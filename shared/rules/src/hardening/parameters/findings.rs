@@ -8,7 +8,7 @@ use quench_model::{
 
 use super::super::findings::{cause, findings};
 use super::super::report::{Numbers, Report};
-use super::Parameters;
+use super::{Parameters, Recommended};
 use crate::evaluate::{Outcome, Verdict};
 use crate::parameters::{
     KIND, NO_DEFAULT_PASSWORD, OPTIONAL_PARTS_OFF, VALUES_DOCUMENTED, matching, split,
@@ -79,23 +79,10 @@ pub(in super::super) fn of_parameters(
         ));
     }
     for recommended in &parameters.recommended {
-        let mut finding = about_value(
-            package,
-            &recommended.rule,
-            &recommended.path,
-            recommended.severity,
-        );
-        let should = recommended
-            .recommended
-            .as_ref()
-            .map(|value| format!(", and should be {value}"))
-            .unwrap_or_default();
-        finding.message = format!(
-            "it is {}{should}: {}; not changed, since {}",
-            recommended.current, recommended.why, recommended.reason
-        );
-        finding.references.clone_from(&recommended.references);
-        finding.cause = Some(cause(CauseKind::Scan, &recommended.rule));
+        let mut finding = of_recommended(package, recommended);
+        finding
+            .message
+            .push_str(&format!("; not changed, since {}", recommended.reason));
         found.push(finding);
     }
     let names: Vec<&str> = parameters
@@ -121,7 +108,29 @@ pub(in super::super) fn of_parameters(
     found
 }
 
-fn undocumented(package: &PackageName, documentation: &ValuesDocumentation) -> Option<Finding> {
+/// The finding that a parameter stands at an unsafe value.
+pub(super) fn of_recommended(package: &PackageName, recommended: &Recommended) -> Finding {
+    let mut finding = about_value(
+        package,
+        &recommended.rule,
+        &recommended.path,
+        recommended.severity,
+    );
+    let should = recommended
+        .recommended
+        .as_ref()
+        .map(|value| format!(", and should be {value}"))
+        .unwrap_or_default();
+    finding.message = format!("it is {}{should}: {}", recommended.current, recommended.why);
+    finding.references.clone_from(&recommended.references);
+    finding.cause = Some(cause(CauseKind::Scan, &recommended.rule));
+    finding
+}
+
+pub(in super::super) fn undocumented(
+    package: &PackageName,
+    documentation: &ValuesDocumentation,
+) -> Option<Finding> {
     let unknown: Vec<&str> = documentation
         .values
         .iter()

@@ -8,11 +8,14 @@ use quench_chart::Chart;
 use quench_chart::compare::{Options, compare};
 use quench_chart::render::{Helm, RenderError, Rendered, Request};
 use quench_chart::values_documentation::{ValuesDocumentation, path_text};
+use quench_model::{Finding, PackageName};
 use serde_json::Value;
 
 use super::candidate::{Candidate, candidates};
 use super::effect::Assessed;
+use super::findings::of_recommended;
 use super::{Kept, Override, Parameters, Recommended, as_text, is_waived};
+use crate::Settings;
 use crate::evaluate::Surroundings;
 use crate::hardening::HardenError;
 use crate::parameters::{Choice, NO_DEFAULT_PASSWORD, Removes, Safe};
@@ -53,13 +56,7 @@ enum Tried {
 pub(in super::super) async fn search(
     input: Input<'_>,
 ) -> Result<(Parameters, Vec<Override>), HardenError> {
-    let given: Vec<Value> = input
-        .request
-        .values
-        .iter()
-        .map(|text| quench_chart::yaml::values(text))
-        .collect::<Result<_, _>>()
-        .map_err(|error| HardenError::Input(format!("values: {error}")))?;
+    let given = given_values(input.request)?;
     let all = candidates(input.chart, &given, input.documentation, input.before)?;
     let all: Vec<Candidate> = all
         .into_iter()
@@ -118,6 +115,35 @@ pub(in super::super) async fn search(
         .sort_by(|a, b| (b.severity, &a.path).cmp(&(a.severity, &b.path)));
     chosen.sort_by(|a, b| a.path.cmp(&b.path));
     Ok((parameters, chosen))
+}
+
+/// Findings about parameters that stand at an unsafe value, found without trying any. `chosen` are defaults that the chart has
+/// by hardening.
+pub(in super::super) fn unsafe_now(
+    package: &PackageName,
+    chart: &Chart,
+    request: &Request,
+    settings: &Settings,
+    documentation: &ValuesDocumentation,
+    rendered: &Rendered,
+    chosen: &[Override],
+) -> Result<Vec<Finding>, HardenError> {
+    let mut given = vec![super::as_values(chosen)];
+    given.extend(given_values(request)?);
+    Ok(candidates(chart, &given, documentation, rendered)?
+        .iter()
+        .filter(|candidate| !is_waived(settings, &candidate.path))
+        .map(|candidate| of_recommended(package, &recommend(candidate, String::new())))
+        .collect())
+}
+
+fn given_values(request: &Request) -> Result<Vec<Value>, HardenError> {
+    request
+        .values
+        .iter()
+        .map(|text| quench_chart::yaml::values(text))
+        .collect::<Result<_, _>>()
+        .map_err(|error| HardenError::Input(format!("values: {error}")))
 }
 
 fn choice(candidate: &Candidate) -> Option<Override> {
