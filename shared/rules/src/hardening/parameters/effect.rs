@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use quench_chart::Chart;
 use quench_chart::render::Rendered;
 use quench_chart::workload::{self, ObjectId};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::super::tree::Tree;
 use crate::evaluate::{self, Outcome, Surroundings};
@@ -23,8 +23,10 @@ pub(super) struct Assessed {
     objects: BTreeMap<ObjectId, String>,
     containers: BTreeSet<(ObjectId, String)>,
     images: BTreeSet<String>,
-    /// Workloads with what the chart shows about their account, and whether they get its token.
+    /// Workloads, and accounts themselves, with what the chart shows about the account, and whether pods get its token.
     accounts: BTreeMap<ObjectId, (Account, bool)>,
+    /// Objects that operators make something of.
+    custom: BTreeMap<ObjectId, Value>,
     policies: BTreeMap<ObjectId, Value>,
 }
 
@@ -43,6 +45,7 @@ impl Assessed {
             containers: BTreeSet::new(),
             images: BTreeSet::new(),
             accounts: BTreeMap::new(),
+            custom: BTreeMap::new(),
             policies: BTreeMap::new(),
         };
         for document in &rendered.documents {
@@ -60,6 +63,15 @@ impl Assessed {
                 let id = ObjectId::of(object);
                 if id.kind == "NetworkPolicy" {
                     assessed.policies.insert(id.clone(), object.clone());
+                }
+                if is_custom(&id.api_version) {
+                    assessed.custom.insert(id.clone(), object.clone());
+                }
+                if id.kind == "ServiceAccount" {
+                    let pod = json!({"serviceAccountName": id.name});
+                    let token = object.get("automountServiceAccountToken") != Some(&false.into());
+                    let account = around.siblings.account(&pod);
+                    assessed.accounts.insert(id.clone(), (account, token));
                 }
                 assessed.objects.insert(id, document.source.clone());
             }
@@ -97,6 +109,7 @@ impl Assessed {
                 let (rule, place) = after.broken.difference(&self.broken).next()?;
                 Some(format!("with it {place} breaks the rule {rule}"))
             })
+            .or_else(|| self.custom_changed(after))
             .or_else(|| self.token_taken(after))
             .or_else(|| self.cut_off(after))
     }
@@ -132,6 +145,18 @@ impl Assessed {
                 owner.kind, owner.name
             )
         })
+    }
+
+    /// What an operator makes of a custom resource is not rendered, so nobody can look at it.
+    fn custom_changed(&self, after: &Self) -> Option<String> {
+        after
+            .custom
+            .iter()
+            .find(|(id, object)| self.custom.get(*id) != Some(object))
+            .map(|(id, _)| {
+                let (kind, name) = (&id.kind, &id.name);
+                format!("it changes the custom resource {kind} {name}, and what an operator makes of that cannot be seen")
+            })
     }
 
     /// A token is only taken from pods whose account has nothing to use it for.
@@ -190,6 +215,31 @@ impl Assessed {
                 None
             })
     }
+}
+
+/// Whether an API is none of Kubernetes itself.
+fn is_custom(api_version: &str) -> bool {
+    const OWN: [&str; 14] = [
+        "admissionregistration",
+        "apiextensions",
+        "apiregistration",
+        "authentication",
+        "authorization",
+        "certificates",
+        "coordination",
+        "discovery",
+        "events",
+        "flowcontrol.apiserver",
+        "networking",
+        "rbac.authorization",
+        "scheduling",
+        "storage",
+    ];
+    let group = api_version.split_once('/').map_or("", |(group, _)| group);
+    group.contains('.')
+        && !group
+            .strip_suffix(".k8s.io")
+            .is_some_and(|name| OWN.contains(&name))
 }
 
 /// Names of accounts that say their pods get no token.
