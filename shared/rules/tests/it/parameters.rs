@@ -442,9 +442,15 @@ const PARTS: &[(&str, &str)] = &[
         "{{- if .Values.networkPolicy.enabled }}\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: n}\nspec: {podSelector: {}, policyTypes: [Ingress]}\n{{- end }}\n",
     ),
     // Changes what an operator makes of it.
-    ("automountServiceAccountToken", "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: thing}\nspec: {token: {{ .Values.automountServiceAccountToken }}}\n"),
+    (
+        "automountServiceAccountToken",
+        "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: thing}\nspec: {token: {{ .Values.automountServiceAccountToken }}}\n",
+    ),
     // Takes the token of an account that a binding gives permissions.
-    ("serviceAccount.automount", "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: a}\nautomountServiceAccountToken: {{ .Values.serviceAccount.automount }}\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: b}\nroleRef: {kind: Role, name: r}\nsubjects: [{kind: ServiceAccount, name: a}]\n"),
+    (
+        "serviceAccount.automount",
+        "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: a}\nautomountServiceAccountToken: {{ .Values.serviceAccount.automount }}\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: b}\nroleRef: {kind: Role, name: r}\nsubjects: [{kind: ServiceAccount, name: a}]\n",
+    ),
     // Does no harm.
     (
         "enableServiceLinks",
