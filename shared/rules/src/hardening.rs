@@ -127,8 +127,7 @@ pub async fn harden_chart(
     demands: Demands<'_>,
 ) -> Result<HardenedChart, HardenError> {
     let plain = plain(chart)?;
-    let mut documentation = values_documentation(&plain)?;
-    crate::parameters::annotate(&mut documentation);
+    let documentation = values_documentation(&plain)?;
     let base = Base::new(helm, &plain, demands).await?;
     let is_carried = level > Level::Configured && is_rewritten(chart);
     let (mut parameters, chosen) = if is_carried {
@@ -143,16 +142,17 @@ pub async fn harden_chart(
         demands,
         base: &base,
     };
+    let schema = generated_schema(&plain, &documentation)?;
     let mut made = match Defaults::new(&plain, &chosen) {
-        Ok(defaults) => work.make(&defaults).await,
+        Ok(defaults) => work.make(&defaults, schema.as_deref()).await,
         Err(reason) => Err(HardenError::Input(reason)),
     };
-    // What is kept must not be what keeps a chart from being hardened.
-    if !chosen.is_empty()
-        && let Err(HardenError::Input(reason)) = &made
+    // Neither what was chosen nor a schema nobody asked for must be what keeps a chart from being hardened.
+    if let Err(HardenError::Input(reason)) = &made
+        && !(chosen.is_empty() && schema.is_none())
     {
         parameters.give_up(reason);
-        made = work.make(&Defaults::default()).await;
+        made = work.make(&Defaults::default(), None).await;
     }
     let Made {
         mut chart,
@@ -162,9 +162,6 @@ pub async fn harden_chart(
 
     let mut report = expected.report(&work, &after, &documentation);
     parameters::tell_parameters(&mut report, parameters);
-    if let Some(schema) = generated_schema(&plain, &documentation)? {
-        chart.insert(SCHEMA, schema)?;
-    }
     if !expected.chosen.chosen().is_empty() {
         let kept = report
             .parameters
@@ -282,9 +279,14 @@ pub async fn examine(
 ) -> Result<(Report, Vec<Finding>), HardenError> {
     let plain = plain(chart)?;
     let documentation = values_documentation(&plain)?;
-    let (parameters, chosen) = chosen_before(&plain, parameters::carried(chart));
-    let defaults = Defaults::new(&plain, &chosen).map_err(HardenError::Input)?;
     let base = Base::new(helm, &plain, demands).await?;
+    // Of a chart that is not hardened it is told what hardening would do, its parameters included.
+    let (parameters, chosen) = if is_rewritten(chart) {
+        chosen_before(&plain, parameters::carried(chart))
+    } else {
+        chosen_now(helm, &plain, level, demands, &base, &documentation).await?
+    };
+    let defaults = Defaults::new(&plain, &chosen).map_err(HardenError::Input)?;
     let work = Work {
         helm,
         plain: &plain,
@@ -356,12 +358,15 @@ impl Work<'_> {
     }
 
     /// The chart with rules and defaults in it, once it is shown to be right.
-    async fn make(&self, defaults: &Defaults) -> Result<Made, HardenError> {
+    async fn make(&self, defaults: &Defaults, schema: Option<&str>) -> Result<Made, HardenError> {
         let settings = Settings::new(self.demands.policy, self.demands.target);
         let mut text = definitions(self.level, self.demands.evidence, &settings);
         text.push_str(&defaults.definition());
         let mut chart = rewrite(self.plain, &driver::library(&text))?;
         defaults.put_into(&mut chart)?;
+        if let Some(schema) = schema {
+            chart.insert(SCHEMA, schema.to_owned())?;
+        }
         let expected = Expected::new(self, defaults).await?;
         tree::add_siblings_files(&mut chart, self.plain, &expected.before)?;
         let after = self.helm.render(&chart, &self.base.request).await?;
