@@ -178,10 +178,14 @@ pub async fn harden_chart(
         found.extend(parameters::of_parameters(
             demands.package,
             &report,
-            &expected.resolved_by_parameters(&work),
             &documentation,
         ));
     }
+    found.extend(parameters::of_places(
+        demands.package,
+        expected.chosen.chosen(),
+        &expected.resolved_by_parameters(&work),
+    ));
     Ok(HardenedChart {
         chart,
         findings: found,

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 pub(super) use defaults::{Defaults, HARDENED_VALUES, carried, hardened_values, remove_file};
 pub use findings::is_of_values;
-pub(super) use findings::{of_parameters, tell_parameters, undocumented};
+pub(super) use findings::{of_parameters, of_places, tell_parameters, undocumented};
 pub(super) use search::{Input, search, unsafe_now};
 
 /// What the search through a chart's own parameters came to.

@@ -1,6 +1,6 @@
 //! What is found about a chart's own values.
 
-use quench_chart::values_documentation::{MeaningSource, ValuesDocumentation};
+use quench_chart::values_documentation::{MeaningSource, ValuesDocumentation, path_text};
 use quench_model::{
     CauseKind, Evidence as Fact, Finding, FindingKind, FindingState, Level, PackageName, Severity,
     Subject,
@@ -8,7 +8,7 @@ use quench_model::{
 
 use super::super::findings::{cause, findings};
 use super::super::report::{Numbers, Report};
-use super::{Parameters, Recommended};
+use super::{Override, Parameters, Recommended};
 use crate::evaluate::{Outcome, Verdict};
 use crate::parameters::{
     KIND, NO_DEFAULT_PASSWORD, OPTIONAL_PARTS_OFF, VALUES_DOCUMENTED, matching, split,
@@ -48,12 +48,11 @@ const VALUES_LOCATION: &str = "values.yaml";
 /// Most undocumented values that a finding names.
 const MAX_NAMED: usize = 10;
 
-/// Findings about the chart's own parameters: those that were chosen are resolved, and with them the places of objects
-/// that broke a rule before. To be asked for where they were just looked for: an earlier level tells of what it chose.
+/// Findings about the chart's own parameters: those that were chosen are resolved. To be asked for where they were just
+/// looked for: an earlier level tells of what it chose.
 pub(in super::super) fn of_parameters(
     package: &PackageName,
     report: &Report,
-    resolved: &[Verdict],
     documentation: &ValuesDocumentation,
 ) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -85,26 +84,34 @@ pub(in super::super) fn of_parameters(
             .push_str(&format!("; not changed, since {}", recommended.reason));
         found.push(finding);
     }
-    let names: Vec<&str> = parameters
-        .kept
+    found.extend(undocumented(package, documentation));
+    found
+}
+
+/// Findings of places that broke a rule until parameters were chosen.
+pub(in super::super) fn of_places(
+    package: &PackageName,
+    chosen: &[Override],
+    resolved: &[Verdict],
+) -> Vec<Finding> {
+    let names: Vec<String> = chosen
         .iter()
-        .map(|kept| kept.path.as_str())
+        .map(|chosen| path_text(&chosen.path))
         .collect();
     let resolved: Vec<Verdict> = resolved
         .iter()
         .map(|verdict| Verdict {
             outcome: Outcome::Fixed {
                 changes: Vec::new(),
-                evidence: vec![Fact::new(
-                    "values",
-                    format!("by parameters of the chart: {}", names.join(", ")),
-                )],
+                evidence: Vec::new(),
             },
             ..verdict.clone()
         })
         .collect();
-    found.extend(findings(package, &resolved));
-    found.extend(undocumented(package, documentation));
+    let mut found = findings(package, &resolved);
+    for finding in &mut found {
+        finding.message = format!("the chart's own parameters see to it: {}", names.join(", "));
+    }
     found
 }
 
