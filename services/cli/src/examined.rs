@@ -103,7 +103,9 @@ pub async fn of_chart(path: &Path, files: &ChartFiles) -> Result<Examined> {
 /// # Errors
 /// When its values cannot be read.
 pub fn values_of(chart: &Chart) -> Result<ValuesDocumentation> {
-    Ok(values_documentation(&restore(chart)?)?)
+    let mut documentation = values_documentation(&restore(chart)?)?;
+    quench_rules::parameters::annotate(&mut documentation);
+    Ok(documentation)
 }
 
 /// Whether a word of the command line names a chart on disk, not a package of the store.
