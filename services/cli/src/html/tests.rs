@@ -76,6 +76,8 @@ fn hostile() -> Report {
         rules: Vec::new(),
         controls: Vec::new(),
         overview,
+        parameters: None,
+        values: None,
     }
 }
 
