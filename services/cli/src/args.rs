@@ -1,10 +1,12 @@
 //! The command line: verbs, their options, their help.
 
+mod discovery;
 mod rules;
 mod transport;
 
 use std::path::PathBuf;
 
+pub use discovery::{ImagesArgs, IngestArgs, Selection};
 pub use rules::{ChartFiles, ExplainArgs, LintArgs, ReportArgs, RulesArgs, RulesFormat, WaiveArgs};
 pub use transport::{
     DiffArgs, ExportArgs, HistoryArgs, ImportArgs, InstallArgs, PushArgs, RegistryArgs,
@@ -84,6 +86,12 @@ Examples:
 A facts file says what is known of images that are not fetched; \"*\" stands for any image:
   \"*\": { uid: 10001, gid: 10001, writable: [/tmp, /run, /var/cache] }")]
     Harden(Box<HardenArgs>),
+    /// Take charts in: find the images they may use, and put chart and images into a package
+    #[command(after_help = discovery::INGEST_EXAMPLES)]
+    Ingest(Box<IngestArgs>),
+    /// List the images that a chart may use, or a package holds, and why
+    #[command(after_help = discovery::IMAGES_EXAMPLES)]
+    Images(Box<ImagesArgs>),
     /// List the packages in the store
     #[command(
         alias = "list",
@@ -322,6 +330,9 @@ pub struct SourceArgs {
     /// Where images come from before their registry is asked; may be given several times
     #[arg(long, value_name = "oci:DIR|docker-archive:FILE|oci-archive:FILE")]
     pub images_from: Vec<String>,
+    /// Which images go into the package; the policy decides when left out, and all do when it says nothing
+    #[arg(long, value_enum, value_name = "WHICH")]
+    pub images: Option<Selection>,
     /// What the team demands: gate, rules, waivers (YAML)
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,

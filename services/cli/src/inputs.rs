@@ -63,7 +63,7 @@ pub fn chart_source(args: &SourceArgs) -> Result<ChartSource> {
     Ok(ChartSource::ManifestText(text))
 }
 
-/// The policy, with `--no-gate` applied, and every waiver of it checked against today.
+/// The policy, with `--no-gate` and `--images` applied, and every waiver of it checked against today.
 ///
 /// # Errors
 /// When the file cannot be read or understood, or a waiver has no reason or has expired.
@@ -71,6 +71,9 @@ pub fn policy(args: &SourceArgs) -> Result<Policy> {
     let mut policy = policy_file(args.policy.as_deref())?;
     if args.no_gate {
         policy.gate.enforce = false;
+    }
+    if let Some(selection) = args.images {
+        policy.images = selection.into();
     }
     Ok(policy)
 }

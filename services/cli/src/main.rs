@@ -68,6 +68,8 @@ async fn run(session: &Session, verb: Verb) -> Result<Exit> {
     match verb {
         Verb::Harden(args) if args.chart_only => commands::chart_only::run(session, &args).await,
         Verb::Harden(args) => commands::harden::run(session, &args).await,
+        Verb::Ingest(args) => commands::ingest::run(session, &args).await,
+        Verb::Images(args) => commands::images::run(session, &args).await,
         Verb::Ls => commands::ls::run(session).await,
         Verb::Show { package } => commands::show::run(session, &package).await,
         Verb::Findings {

@@ -112,7 +112,7 @@ pub enum SetKind {
     Path,
     /// A text set to a literal it is compared with, or that its schema allows.
     Choice,
-    /// Several switches that nothing seems to hang on, turned together.
+    /// Switches that no image seems to hang on, turned together; or one of them, left when a group was taken apart.
     Group,
     /// Every switch on that can be on together with the others.
     AllOn,
@@ -255,7 +255,7 @@ impl ValueSpace {
                 single.insert(path.clone());
             }
         }
-        let mut demands: Vec<&Changes> = analysis.demands().iter().collect();
+        let mut demands: Vec<&Changes> = analysis.demands().into_iter().collect();
         demands.sort_by_key(|changes| changes.len());
         for changes in demands {
             add(SetKind::Path, changes.clone());
@@ -272,12 +272,7 @@ impl ValueSpace {
         }
         let booleans = effective.booleans();
         for changes in groups(&booleans, &single, &effective, limits.group) {
-            let kind = if changes.len() == 1 {
-                SetKind::Switch
-            } else {
-                SetKind::Group
-            };
-            add(kind, changes);
+            add(SetKind::Group, changes);
         }
         let left_out = sets.len().saturating_sub(limits.renders);
         sets.truncate(limits.renders);
@@ -345,6 +340,42 @@ fn groups(
         );
     }
     groups
+}
+
+/// The values a chart and its subcharts see, as one tree: a subchart's stand under the name it is used by.
+#[derive(Debug, Clone)]
+pub struct MergedValues {
+    /// The values.
+    pub values: Value,
+    /// Where each chart's values stand, with the version of its application.
+    charts: BTreeMap<Vec<String>, Option<String>>,
+}
+
+impl MergedValues {
+    /// Merges the values of a chart and its subcharts under the given ones, as Helm does.
+    ///
+    /// # Errors
+    /// As [`ValueSpace::of`].
+    pub fn of(chart: &Chart, given: &[String]) -> Result<Self, ChartError> {
+        let effective = Effective::of(chart, given)?;
+        let charts = effective
+            .instances
+            .iter()
+            .map(|instance| (instance.prefix.0.clone(), instance.node.app_version.clone()))
+            .collect();
+        Ok(Self {
+            values: effective.into_values(),
+            charts,
+        })
+    }
+
+    /// Version of the application whose chart the value at this path belongs to.
+    pub fn app_version(&self, path: &[String]) -> Option<&str> {
+        (0..=path.len())
+            .rev()
+            .find_map(|length| self.charts.get(path.get(..length)?))?
+            .as_deref()
+    }
 }
 
 /// Whether a text may be set to a literal without making up a name: not where it is part of an image's name, a version or an address.

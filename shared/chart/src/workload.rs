@@ -148,6 +148,18 @@ impl<'a> Pod<'a> {
     }
 }
 
+impl<'a> Pod<'a> {
+    /// Names and references of the volumes that are images (KEP-4639): they are pulled like those of containers.
+    pub fn image_volumes(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        let volumes = self.spec.get("volumes").and_then(Value::as_array);
+        volumes.into_iter().flatten().filter_map(|volume| {
+            let reference = volume.pointer("/image/reference")?.as_str()?;
+            let name = volume.get("name").and_then(Value::as_str);
+            (!reference.is_empty()).then(|| (name.unwrap_or_default(), reference))
+        })
+    }
+}
+
 /// Where an object of this kind holds its pod: the pointer to the object that has `metadata` and `spec`.
 ///
 /// The version of the API is not looked at: the shape of these has never changed, and a chart that still writes

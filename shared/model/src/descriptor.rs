@@ -89,6 +89,41 @@ impl fmt::Display for Platform {
     }
 }
 
+/// Why a text names no [`Platform`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not a platform; write os/architecture or os/architecture/variant, such as linux/arm64"
+)]
+pub struct PlatformError(String);
+
+impl std::str::FromStr for Platform {
+    type Err = PlatformError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts: Vec<&str> = text.split('/').collect();
+        let is_word = |part: &&str| {
+            !part.is_empty()
+                && part
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+        };
+        let error = || PlatformError(text.chars().take(100).collect());
+        if !parts.iter().all(is_word) {
+            return Err(error());
+        }
+        let (os, architecture, variant) = match parts.as_slice() {
+            [os, architecture] => (os, architecture, None),
+            [os, architecture, variant] => (os, architecture, Some((*variant).to_owned())),
+            _ => return Err(error()),
+        };
+        Ok(Self {
+            architecture: (*architecture).to_owned(),
+            os: (*os).to_owned(),
+            variant,
+        })
+    }
+}
+
 /// Media types and artefact types that Quench reads or writes.
 pub mod media_type {
     /// OCI image manifest.
@@ -218,6 +253,16 @@ pub mod annotation {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn platforms_are_read_as_they_are_printed() {
+        for text in ["linux/amd64", "linux/arm/v7", "windows/amd64"] {
+            assert_eq!(text.parse::<Platform>().unwrap().to_string(), text);
+        }
+        for text in ["", "linux", "linux/", "/amd64", "a/b/c/d", "linux/am d64"] {
+            assert!(text.parse::<Platform>().is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn descriptors_serialize_as_oci_writes_them() {

@@ -17,7 +17,7 @@ mod severity;
 mod stage;
 mod target;
 
-pub use descriptor::{Descriptor, Platform, annotation, media_type};
+pub use descriptor::{Descriptor, Platform, PlatformError, annotation, media_type};
 pub use digest::{Digest, DigestError, Hasher};
 pub use facts::{FactsFile, FactsSource, ImageFacts, Port, WritablePath};
 pub use finding::{
@@ -25,7 +25,7 @@ pub use finding::{
 };
 pub use level::{Level, LevelError};
 pub use package_name::{PackageName, PackageNameError};
-pub use policy::{Gate, ParameterPolicy, Policy, PolicyError, RuleSetting, Waiver};
+pub use policy::{Gate, ImageSelection, ParameterPolicy, Policy, PolicyError, RuleSetting, Waiver};
 pub use reference::{ImageReference, ReferenceError};
 pub use severity::{Severity, SeverityError};
 pub use stage::{Stage, StageError, Trust};

@@ -29,6 +29,31 @@ pub struct Policy {
     /// Stages on the way to production, in order; [`Stage::defaults`] when empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<Stage>,
+    /// Which of the images a chart may use go into the package.
+    #[serde(skip_serializing_if = "ImageSelection::is_all")]
+    pub images: ImageSelection,
+}
+
+/// Which of the images a chart may use go into its package.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageSelection {
+    /// Those it needs at the given values, and those it needs when its values are changed. One that cannot be had refuses the package.
+    #[default]
+    All,
+    /// Only those it needs at the given values. Each one left out is a completeness finding.
+    Required,
+}
+
+impl ImageSelection {
+    /// Whether nothing is left out.
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde hands skip_serializing_if a reference"
+    )]
+    fn is_all(&self) -> bool {
+        *self == Self::All
+    }
 }
 
 /// What is done with the chart's own security parameters (authentication, network policies, debug modes, …).

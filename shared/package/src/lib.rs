@@ -34,7 +34,9 @@ pub use engine::{Context, Disposition, EngineError, Outcome, Progress, ProgressE
 pub use export::{ExportSummary, export, export_file};
 pub use history::{Entry, history, record};
 pub use import::{Imported, import, import_trusted};
-pub use lock::{ImageEvidence, ImageLock, ImageOrigin, LockedImage};
+pub use lock::{
+    FoundBy, ImageClass, ImageEvidence, ImageLock, ImageOrigin, LeftOut, LockedImage, ValuesTried,
+};
 pub use package::{ChartEntry, Package, PackageError, PackageImage, PackageParts};
 pub use publish::publish;
 pub use push::{Destination, Pushed, PushedImage, push};

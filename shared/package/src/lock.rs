@@ -15,6 +15,72 @@ use crate::Request;
 pub struct ImageLock {
     /// Canonical reference (`docker.io/library/nginx:1.27`) to what it became.
     pub images: BTreeMap<String, LockedImage>,
+    /// References the chart names, or seems to name, that are not in the package, with the reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<String, LeftOut>,
+    /// Which values the chart was rendered at to find images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values: Option<ValuesTried>,
+}
+
+/// Why an image is in a package, or might have to be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageClass {
+    /// The chart uses it at the given values.
+    #[default]
+    Required,
+    /// The chart uses it at other values, or says that it may.
+    Optional,
+    /// A text looks like its reference; no registry or given image shows that it is one.
+    Possible,
+}
+
+impl ImageClass {
+    /// Its name, as serialized.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Required => "required",
+            Self::Optional => "optional",
+            Self::Possible => "possible",
+        }
+    }
+}
+
+/// An image that is not in the package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeftOut {
+    /// The reference as the chart has it, in each of its spellings, sorted.
+    pub rendered: Vec<String>,
+    /// Optional or possible.
+    pub class: ImageClass,
+    /// Why it is not in the package.
+    pub reason: String,
+    /// Where the chart names it, sorted.
+    pub evidence: Vec<ImageEvidence>,
+}
+
+/// Which values a chart was rendered at to find images.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ValuesTried {
+    /// Number of value sets rendered, the given values included.
+    pub rendered: usize,
+    /// Value sets that do not render, as `--set` would have them, with helm's reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub failed: BTreeMap<String, String>,
+    /// Value sets that were not tried because there were too many.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: usize,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands skip_serializing_if a reference"
+)]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// What a reference became.
@@ -23,6 +89,9 @@ pub struct ImageLock {
 pub struct LockedImage {
     /// The reference as the chart renders it, in each of its spellings, sorted.
     pub rendered: Vec<String>,
+    /// Why it is in the package.
+    #[serde(default)]
+    pub class: ImageClass,
     /// Digest of the image.
     pub digest: Digest,
     /// Media type of its manifest or index.
@@ -51,21 +120,83 @@ pub enum ImageOrigin {
     Matched(String),
 }
 
+/// How an image was found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FoundBy {
+    /// A pod specification names it.
+    #[default]
+    PodSpec,
+    /// A custom resource names it in a field for images.
+    CustomResource,
+    /// A text holds it: environment, arguments, command, `ConfigMap`, Secret, or another field of an object.
+    Text,
+    /// An annotation of a `Chart.yaml` lists it.
+    Annotation,
+    /// A lock file of the chart lists it.
+    LockFile,
+    /// The chart's values name it, and nothing that was rendered does.
+    Values,
+}
+
+impl FoundBy {
+    /// Its name, as serialized.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PodSpec => "pod-spec",
+            Self::CustomResource => "custom-resource",
+            Self::Text => "text",
+            Self::Annotation => "annotation",
+            Self::LockFile => "lock-file",
+            Self::Values => "values",
+        }
+    }
+}
+
 /// A place where a chart names an image.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageEvidence {
-    /// Template that renders the object: `nginx/templates/deployment.yaml`.
+    /// File it comes from: the template that renders the object (`nginx/templates/deployment.yaml`), or a file of the chart.
     pub template: String,
-    /// Kind of the object.
+    /// Kind of the object; empty for a file of the chart.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub kind: String,
-    /// Name of the object.
+    /// Name of the object; empty for a file of the chart.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// Container, or volume, of its pod.
+    /// Container, or volume, of its pod; empty outside pods.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub container: String,
-    /// Field of the pod specification the container stands in: `containers`, `initContainers`,
-    /// `ephemeralContainers` or `volumes`.
+    /// In a pod specification the field the container stands in: `containers`, `initContainers`, `ephemeralContainers` or
+    /// `volumes`, with what of the container says so where that is not its image (`containers.env.RELOADER_IMAGE`). Elsewhere
+    /// the path to the field within the object or file.
     pub field: String,
+    /// How it was found.
+    #[serde(default)]
+    pub found_by: FoundBy,
+    /// What has to be changed of the given values for it to be there, as `--set` would have it; empty for nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub values: String,
+}
+
+impl std::fmt::Display for ImageEvidence {
+    /// `Kind/name/container field`, or the file and the path in it; and the values that bring it about.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.kind.is_empty() {
+            write!(f, "{} {}", self.template, self.field)?;
+        } else {
+            write!(f, "{}/{}", self.kind, self.name)?;
+            if !self.container.is_empty() {
+                write!(f, "/{}", self.container)?;
+            }
+            write!(f, " {}", self.field)?;
+        }
+        if !self.values.is_empty() {
+            write!(f, " with {}", self.values)?;
+        }
+        Ok(())
+    }
 }
 
 impl ImageLock {

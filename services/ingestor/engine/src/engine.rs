@@ -3,22 +3,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use quench_chart::render::{Helm, RenderError, Rendered, Request as RenderRequest};
+use quench_chart::render::{Helm, RenderError, Request as RenderRequest};
 use quench_chart::{Chart, yaml};
 use quench_content::{RegistryAccess, RegistryClient, Store, StoreError};
-use quench_model::{Descriptor, Digest, ImageReference, Level, PackageName, Platform};
+use quench_model::{
+    Descriptor, Digest, Finding, ImageReference, ImageSelection, Level, PackageName, Platform,
+};
 use quench_package::{
-    Context, EngineError, ImageLock, ImageOrigin, LockedImage, Outcome, Package, PackageImage,
-    PackageParts, Submission, Work, closure,
+    Context, EngineError, ImageClass, ImageLock, ImageOrigin, LeftOut, LockedImage, Outcome,
+    Package, PackageImage, PackageParts, Submission, Work, closure,
 };
 use serde::Deserialize;
 
-use crate::discover::{Discovered, Discovery, discover};
+use crate::discover::{self, Classified, Discovered, Image};
 use crate::fetch::{self, FetchError};
-use crate::matching;
+use crate::matching::{self, Leftover};
+use crate::survey::Survey;
 
 /// Changes whenever the same submission becomes another package.
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "-1");
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "-2");
 /// Wait before an image that could not be had is asked for again.
 const IMAGE_RETRY: Duration = Duration::from_secs(60);
 /// Most bytes of a chart archive.
@@ -89,6 +92,39 @@ impl Engine {
         format!("{VERSION} {}", platforms.join(","))
     }
 
+    /// Looks for the images of a submission without fetching any. With `ask` their registries tell what they are.
+    ///
+    /// # Errors
+    /// As [`Engine::run`], but that an image which cannot be had is told in the survey.
+    pub async fn survey(
+        &self,
+        submission: &Submission,
+        ask: bool,
+        context: &Context,
+    ) -> Result<Survey, EngineError> {
+        let job = async {
+            let chart = load_chart(&context.store, &submission.parts.chart).await?;
+            let name = package_name(&chart)?;
+            let found = self.discover(&chart, submission, context).await?;
+            let client = RegistryClient::new(self.options.access.clone())?;
+            let client = ask.then_some(&client);
+            let classified = found
+                .classify(&submission.parts.images, client, context)
+                .await;
+            let findings = findings(&name, &found, &classified.possible);
+            let mut survey = Survey::new(name, &chart, classified, found.values_tried(), findings);
+            if let Some(client) = client {
+                let platforms = &self.options.platforms;
+                survey.look_up(client, platforms, context).await;
+            }
+            Ok(survey)
+        };
+        match context.cancel.run_until_cancelled(job).await {
+            Some(result) => result,
+            None => Err(EngineError::Cancelled),
+        }
+    }
+
     async fn integrate(
         &self,
         submission: &Submission,
@@ -98,11 +134,41 @@ impl Engine {
         let parts = &submission.parts;
         let chart = load_chart(store, &parts.chart).await?;
         let name = package_name(&chart)?;
-        let rendered = self.render(&chart, submission).await?;
-        let Discovered { images, findings } = discover(&name, &rendered)?;
+        let found = self.discover(&chart, submission, context).await?;
+        let client = RegistryClient::new(self.options.access.clone())?;
+        let Classified {
+            mut images,
+            possible: mut left_out,
+        } = found.classify(&parts.images, Some(&client), context).await;
+        if parts.request.policy.images == ImageSelection::Required {
+            leave_out_optional(&mut images, &mut left_out);
+        }
 
-        let given = matching::choose(images.keys(), &parts.images)?;
-        let mut locked = ImageLock::default();
+        let of_class = |class| {
+            images
+                .iter()
+                .filter(move |(_, image)| image.class == class)
+                .map(|(reference, _)| reference)
+        };
+        // What is certainly needed is matched first: an image without a name is hardly meant for what may never be used.
+        let mut given = matching::choose(
+            of_class(ImageClass::Required),
+            &parts.images,
+            Leftover::Taken,
+        )?;
+        given.extend(matching::choose(
+            of_class(ImageClass::Optional),
+            &parts.images,
+            Leftover::Left,
+        )?);
+        let mut locked = ImageLock {
+            left_out: left_out
+                .iter()
+                .map(|(reference, what)| (reference.to_string(), what.clone()))
+                .collect(),
+            values: Some(found.values_tried()),
+            ..ImageLock::default()
+        };
         let mut package_images = Vec::with_capacity(images.len());
         let mut add = |reference: &ImageReference, original: Digest, lock: LockedImage| {
             package_images.push(PackageImage {
@@ -113,24 +179,28 @@ impl Engine {
             locked.images.insert(reference.to_string(), lock);
         };
         for (reference, (descriptor, origin)) in &given {
-            let Some(discovery) = images.get(reference) else {
+            let Some(image) = images.get(reference) else {
                 continue;
             };
-            let lock = lock(store, descriptor, origin.clone(), discovery).await?;
+            let lock = lock(store, descriptor, origin.clone(), image).await?;
             add(reference, descriptor.digest.clone(), lock);
         }
         let missing: Vec<&ImageReference> = images
             .keys()
             .filter(|reference| !given.contains_key(reference))
             .collect();
-        for (reference, plan) in self.fetch(&missing, &images, submission, context).await? {
-            let Some(discovery) = images.get(reference) else {
+        for (reference, plan) in self
+            .fetch(&client, &missing, &images, submission, context)
+            .await?
+        {
+            let Some(image) = images.get(reference) else {
                 continue;
             };
-            let lock = lock(store, &plan.descriptor, ImageOrigin::Registry, discovery).await?;
+            let lock = lock(store, &plan.descriptor, ImageOrigin::Registry, image).await?;
             add(reference, plan.original, lock);
         }
 
+        let findings = findings(&name, &found, &left_out);
         let parts = PackageParts {
             name,
             version: chart.version().to_owned(),
@@ -146,19 +216,19 @@ impl Engine {
 
     async fn fetch<'a>(
         &self,
+        client: &RegistryClient,
         references: &[&'a ImageReference],
-        images: &BTreeMap<ImageReference, Discovery>,
+        images: &BTreeMap<ImageReference, Image>,
         submission: &Submission,
         context: &Context,
     ) -> Result<Vec<(&'a ImageReference, fetch::Plan)>, EngineError> {
         if references.is_empty() {
             return Ok(Vec::new());
         }
-        let client = RegistryClient::new(self.options.access.clone())?;
         context
             .progress
             .start("look up images", references.len() as u64);
-        let plans = fetch::plan_all(&client, references, &self.options.platforms, &context.store)
+        let plans = fetch::plan_all(client, references, &self.options.platforms, &context.store)
             .await
             .map_err(|(reference, error)| unavailable(&[reference], images, submission, error))?;
         context.progress.finish();
@@ -168,11 +238,12 @@ impl Engine {
         Ok(references.iter().copied().zip(plans).collect())
     }
 
-    async fn render(
+    async fn discover(
         &self,
         chart: &Chart,
         submission: &Submission,
-    ) -> Result<Rendered, EngineError> {
+        context: &Context,
+    ) -> Result<Discovered, EngineError> {
         let request = &submission.parts.request;
         let mut values = Vec::with_capacity(request.values.len());
         for (position, bytes) in request.values.iter().enumerate() {
@@ -191,14 +262,59 @@ impl Engine {
             kube_version: request.target.kube_version.clone(),
             ..RenderRequest::default()
         };
-        helm.render(chart, &render).await.map_err(render_error)
+        discover::discover(&helm, chart, &render, context).await
     }
+}
+
+/// Moves the images that are not needed at the given values to those left out.
+fn leave_out_optional(
+    images: &mut BTreeMap<ImageReference, Image>,
+    left_out: &mut BTreeMap<ImageReference, LeftOut>,
+) {
+    images.retain(|reference, image| {
+        let is_kept = image.class == ImageClass::Required;
+        if !is_kept {
+            let what = LeftOut {
+                rendered: image.spelled.iter().cloned().collect(),
+                class: image.class,
+                reason: "only required images were asked for".to_owned(),
+                evidence: image.evidence.clone(),
+            };
+            left_out.insert(reference.clone(), what);
+        }
+        is_kept
+    });
+}
+
+/// All findings of the level: each thing once, however often it was met.
+fn findings(
+    name: &PackageName,
+    found: &Discovered,
+    left_out: &BTreeMap<ImageReference, LeftOut>,
+) -> Vec<Finding> {
+    let mut findings = found.findings(name);
+    for (reference, what) in left_out {
+        findings.push(discover::left_out(name, reference, what));
+    }
+    findings.sort_by(|a, b| a.id.cmp(&b.id));
+    // Two tags of one repository are one finding with the evidence of both.
+    findings.dedup_by(|later, first| {
+        let is_same = later.id == first.id;
+        if is_same {
+            first
+                .evidence
+                .push(quench_model::Evidence::new("also", &*later.title));
+            first.evidence.append(&mut later.evidence);
+        }
+        is_same
+    });
+    findings
 }
 
 /// Says which image cannot be had, who needs it, and what to do.
 fn unavailable(
     references: &[&ImageReference],
-    images: &BTreeMap<ImageReference, Discovery>,
+    images: &BTreeMap<ImageReference, Image>,
     submission: &Submission,
     error: FetchError,
 ) -> EngineError {
@@ -207,17 +323,21 @@ fn unavailable(
         FetchError::Engine(error) => return error,
     };
     let names: Vec<String> = references.iter().map(ToString::to_string).collect();
-    let needed = references
+    let first = references
         .iter()
-        .filter_map(|reference| images.get(*reference)?.evidence.first())
-        .map(|e| {
-            format!(
-                " (needed by {}/{}, {} {:?})",
-                e.kind, e.name, e.field, e.container
-            )
-        })
-        .next()
+        .filter_map(|reference| images.get(*reference))
+        .next();
+    let needed = first
+        .and_then(|image| image.evidence.first())
+        .map(|place| format!(" (needed by {place})"))
         .unwrap_or_default();
+    // One of a whole batch cannot be told apart; a single one can be left out.
+    let without = match (first, references) {
+        (Some(image), [_]) if image.class == ImageClass::Optional => {
+            "; it is not needed at the given values: leave such images out with --images required"
+        }
+        _ => "",
+    };
     let table = &submission.parts.images;
     let given: Vec<&str> = table.images.keys().map(String::as_str).collect();
     let given = if given.is_empty() {
@@ -228,7 +348,7 @@ fn unavailable(
     EngineError::Unavailable {
         reason: format!(
             "image {}{needed} cannot be had: {reason}; give it with --images-from oci:DIR, docker-archive:FILE \
-             or oci-archive:FILE{given}",
+             or oci-archive:FILE{given}{without}",
             names.join(", ")
         ),
         retry_after: retry_after.unwrap_or(IMAGE_RETRY),
@@ -292,7 +412,7 @@ async fn lock(
     store: &Store,
     descriptor: &Descriptor,
     origin: ImageOrigin,
-    discovery: &Discovery,
+    image: &Image,
 ) -> Result<LockedImage, EngineError> {
     let mut total_size = 0;
     let mut platforms = BTreeSet::new();
@@ -319,13 +439,14 @@ async fn lock(
         }
     }
     Ok(LockedImage {
-        rendered: discovery.rendered.iter().cloned().collect(),
+        rendered: image.spelled.iter().cloned().collect(),
+        class: image.class,
         digest: descriptor.digest.clone(),
         media_type: descriptor.media_type.clone(),
         size: descriptor.size,
         total_size,
         platforms: platforms.into_iter().collect(),
         origin,
-        evidence: discovery.evidence.iter().cloned().collect(),
+        evidence: image.evidence.clone(),
     })
 }

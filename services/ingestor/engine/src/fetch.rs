@@ -8,6 +8,8 @@ use quench_content::{MANIFEST_LIMIT, RegistryClient, Repository, Store, StoreErr
 use quench_model::{Descriptor, Digest, ImageReference, Platform, media_type};
 use quench_package::{Context, EngineError};
 
+use crate::survey::Available;
+
 /// Images looked up, and blobs fetched, at the same time.
 const PARALLEL: usize = 4;
 /// Most manifests of one image: one per platform and as many attestations.
@@ -42,6 +44,31 @@ pub(crate) struct Plan {
     documents: Vec<(Descriptor, Vec<u8>)>,
     blobs: BTreeMap<Digest, Descriptor>,
     repository: Repository,
+}
+
+impl Plan {
+    /// What the plan says of the image as a whole.
+    pub(crate) fn available(&self) -> Available {
+        let documents = self.documents.iter().map(|(descriptor, _)| descriptor.size);
+        let blobs = self.blobs.values().map(|blob| blob.size);
+        let index = self
+            .documents
+            .iter()
+            .find(|(descriptor, _)| descriptor.digest == self.descriptor.digest)
+            .filter(|(descriptor, _)| descriptor.is_index())
+            .and_then(|(_, bytes)| serde_json::from_slice::<Index>(bytes).ok());
+        let platforms: BTreeSet<Platform> = index
+            .into_iter()
+            .flat_map(|index| index.manifests)
+            .filter_map(|entry| entry.platform)
+            .filter(|platform| platform.architecture != "unknown")
+            .collect();
+        Available {
+            digest: self.original.clone(),
+            total_size: documents.chain(blobs).sum(),
+            platforms: platforms.into_iter().collect(),
+        }
+    }
 }
 
 /// Looks an image up: which digest the reference has now, and what it is made of.

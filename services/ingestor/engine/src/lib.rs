@@ -1,9 +1,9 @@
 //! Level 1: everything an installation needs, in one package, by digest.
 //!
 //! [`pack`] makes a submission of what a user gives: a chart, values, a policy, a target, and images that lie
-//! on this machine. [`Engine::run`] makes a submission a package: it renders the chart at the given values, finds
-//! the images of every pod specification, gets each of them into the store, and writes down which reference
-//! became which digest and why it is in. Start with those two.
+//! on this machine. [`Engine::run`] makes a submission a package: it finds the images the chart may use, at the given values
+//! and at others, gets each of them into the store, and writes down which reference became which digest and why it is in.
+//! [`Engine::survey`] only looks. Start with those.
 
 pub mod air_gap;
 mod discover;
@@ -12,6 +12,8 @@ mod fetch;
 mod matching;
 mod pack;
 pub mod source;
+mod survey;
 
 pub use engine::{Engine, EngineOptions};
 pub use pack::{PackOptions, pack};
+pub use survey::{Available, Survey, SurveyedImage};

@@ -17,10 +17,20 @@ use std::collections::BTreeMap;
 use quench_model::{Descriptor, ImageReference};
 use quench_package::{EngineError, ImageOrigin, ImageTable, UnnamedImage};
 
+/// What becomes of an image without a name when one reference is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leftover {
+    /// It is taken for that reference (4. above).
+    Taken,
+    /// It is left alone.
+    Left,
+}
+
 /// The given images meant by the references; the rest has to come from registries.
 pub(crate) fn choose<'a>(
-    references: impl Iterator<Item = &'a ImageReference> + Clone,
+    references: impl Iterator<Item = &'a ImageReference>,
     table: &ImageTable,
+    leftover: Leftover,
 ) -> Result<BTreeMap<&'a ImageReference, (Descriptor, ImageOrigin)>, EngineError> {
     let mut chosen = BTreeMap::new();
     let mut open = Vec::new();
@@ -58,7 +68,8 @@ pub(crate) fn choose<'a>(
             .values()
             .any(|(descriptor, _)| descriptor.digest == image.descriptor.digest)
     };
-    if let [reference] = rest.as_slice()
+    if leftover == Leftover::Taken
+        && let [reference] = rest.as_slice()
         && let Some(image) = one(reference, table, |image| !taken(image))?
     {
         let why = format!(
@@ -157,7 +168,7 @@ mod tests {
     /// What each reference is matched with, `-` for nothing.
     fn matched(references: &[&str], table: &ImageTable) -> Result<Vec<String>, String> {
         let parsed: Vec<ImageReference> = references.iter().map(|r| r.parse().unwrap()).collect();
-        let chosen = choose(parsed.iter(), table).map_err(|e| e.to_string())?;
+        let chosen = choose(parsed.iter(), table, Leftover::Taken).map_err(|e| e.to_string())?;
         let known = ["a", "b", "c"];
         Ok(parsed
             .iter()

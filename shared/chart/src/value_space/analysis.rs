@@ -11,14 +11,17 @@ use super::{Changes, ValuePath, interest};
 use crate::chart::Chart;
 use crate::template::{Expr, Node, Templates};
 
-/// Most value sets that ways to parts of templates make.
-const MAX_DEMANDS: usize = 2000;
+/// Most parts of templates that ways are kept for.
+const MAX_PARTS: usize = 20_000;
+
+/// A part of a template: where it lies in memory, what is printed there, and what the named template it is part of was called with.
+type Part = (usize, String, String);
 
 /// What was read.
 #[derive(Default)]
 pub(super) struct Analysis {
-    /// Changes that lead to a part that may name an image.
-    demands: BTreeSet<Changes>,
+    /// For each part that may name an image, the changes that lead to it.
+    ways: BTreeMap<Part, BTreeSet<Changes>>,
     /// Paths that decide about such a part.
     switches: BTreeSet<ValuePath>,
     /// Texts that decide about such a part, with what they are compared with.
@@ -48,12 +51,25 @@ impl Analysis {
                 walk.conditions_of(instance);
             }
         }
-        walk.found.is_cut = walk.conditions.is_cut() || walk.found.demands.len() >= MAX_DEMANDS;
+        walk.found.is_cut = walk.conditions.is_cut() || walk.found.ways.len() >= MAX_PARTS;
         walk.found
     }
 
-    pub(super) fn demands(&self) -> &BTreeSet<Changes> {
-        &self.demands
+    /// Changes that lead to parts that may name an image: for each part those that no fewer changes lead to.
+    pub(super) fn demands(&self) -> BTreeSet<&Changes> {
+        let mut demands = BTreeSet::new();
+        for ways in self.ways.values() {
+            let needless = |way: &Changes| {
+                ways.iter().any(|other| {
+                    other.len() < way.len()
+                        && other
+                            .iter()
+                            .all(|(path, value)| way.get(path) == Some(value))
+                })
+            };
+            demands.extend(ways.iter().filter(|way| !needless(way)));
+        }
+        demands
     }
 
     pub(super) fn switches(&self) -> &BTreeSet<ValuePath> {
@@ -128,7 +144,7 @@ impl<'a> Walk<'a> {
                 return true;
             }
             interesting |= match node {
-                Node::Text(text) => interest::in_text(text) && self.demand(way),
+                Node::Text(text) => interest::in_text(text) && self.demand(text, "", way),
                 Node::Assign(name, expr) => {
                     let value = scope.evaluate(expr, self.conditions.effective);
                     scope.assign(name, value);
@@ -167,11 +183,13 @@ impl<'a> Walk<'a> {
     }
 
     /// Notes that something of interest is reached by these ways.
-    fn demand(&mut self, way: &[Changes]) -> bool {
-        for changes in way {
-            if !changes.is_empty() && self.found.demands.len() < MAX_DEMANDS {
-                self.found.demands.insert(changes.clone());
-            }
+    fn demand<T: ?Sized>(&mut self, part: &T, printed: &str, way: &[Changes]) -> bool {
+        let address = std::ptr::from_ref(part).cast::<u8>().addr();
+        let call = self.open.last().cloned().unwrap_or_default();
+        let part = (address, printed.to_owned(), call);
+        if self.found.ways.len() < MAX_PARTS {
+            let known = self.found.ways.entry(part).or_default();
+            known.extend(way.iter().cloned());
         }
         true
     }
@@ -196,27 +214,34 @@ impl<'a> Walk<'a> {
                 }
                 interesting
             }
-            Expr::Call(function, _) if matches!(function.as_str(), "sha256sum" | "fail") => false,
+            Expr::Call(function, _) if is_asked(function) => false,
+            // What is taken out of a map is not all of the map.
+            Expr::Call(function, _) if matches!(function.as_str(), "index" | "get" | "dig") => {
+                let value = scope.evaluate(expr, self.conditions.effective);
+                self.prints_image(expr, &value, way)
+            }
             Expr::Call(_, parts) | Expr::Other(parts) => {
                 let mut interesting = false;
                 for part in parts {
                     interesting |= self.print(part, scope, way, depth);
                 }
-                interesting
-                    || self.prints_image(&scope.evaluate(expr, self.conditions.effective), way)
+                let value = scope.evaluate(expr, self.conditions.effective);
+                interesting || self.prints_image(expr, &value, way)
             }
-            Expr::Literal(Value::String(text)) => interest::in_text(text) && self.demand(way),
+            Expr::Literal(Value::String(text)) => {
+                interest::in_text(text) && self.demand(expr, "", way)
+            }
             Expr::Field(base, _) if matches!(**base, Expr::Call(..)) => {
                 self.print(base, scope, way, depth)
             }
             _ => {
                 let value = scope.evaluate(expr, self.conditions.effective);
-                self.prints_image(&value, way)
+                self.prints_image(expr, &value, way)
             }
         }
     }
 
-    fn prints_image(&mut self, value: &Abstract, way: &[Changes]) -> bool {
+    fn prints_image(&mut self, expr: &Expr, value: &Abstract, way: &[Changes]) -> bool {
         let effective = self.conditions.effective;
         let interesting = match value {
             Abstract::Known(Value::String(text)) => interest::in_text(text),
@@ -229,7 +254,7 @@ impl<'a> Walk<'a> {
                     .any(|path| interest::in_value(path, effective))
             }
         };
-        interesting && self.demand(way)
+        interesting && self.demand(expr, &format!("{value:?}"), way)
     }
 
     fn include(
@@ -242,7 +267,7 @@ impl<'a> Walk<'a> {
         let Some((name, nodes, argument)) = self.conditions.included(arguments, scope) else {
             // Which template it is, is decided in rendering.
             let is_dynamic = !matches!(arguments.first(), Some(Expr::Literal(_)));
-            return is_dynamic && self.demand(way);
+            return is_dynamic && self.demand(arguments, "", way);
         };
         let call = format!("{name} {argument:?}");
         if depth > MAX_INCLUDES || self.dull.contains(&call) || self.open.contains(&call) {
@@ -355,6 +380,36 @@ impl<'a> Walk<'a> {
             }
         }
     }
+}
+
+/// Whether a function tells something about its arguments that cannot be, or hold, an image.
+fn is_asked(function: &str) -> bool {
+    matches!(
+        function,
+        "sha256sum"
+            | "fail"
+            | "eq"
+            | "ne"
+            | "gt"
+            | "ge"
+            | "lt"
+            | "le"
+            | "not"
+            | "empty"
+            | "hasKey"
+            | "has"
+            | "len"
+            | "kindIs"
+            | "kindOf"
+            | "typeOf"
+            | "typeIs"
+            | "contains"
+            | "hasPrefix"
+            | "hasSuffix"
+            | "semverCompare"
+            | "regexMatch"
+            | "lookup"
+    )
 }
 
 /// What a branch set variables of the outside to may hold after it.

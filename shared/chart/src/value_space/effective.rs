@@ -127,6 +127,10 @@ impl<'c> Effective<'c> {
             .unwrap_or_default()
     }
 
+    pub(super) fn into_values(self) -> Value {
+        self.values
+    }
+
     pub(super) fn get(&self, path: &ValuePath) -> Option<&Value> {
         path.keys()
             .iter()

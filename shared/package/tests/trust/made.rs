@@ -60,6 +60,7 @@ pub async fn parts(store: &Store, name: &str, version: &str, images: &[&str]) ->
         lock.insert(
             (*reference).to_owned(),
             LockedImage {
+                class: quench_package::ImageClass::Required,
                 rendered: vec![(*reference).to_owned()],
                 digest: descriptor.digest.clone(),
                 media_type: descriptor.media_type.clone(),
@@ -86,7 +87,15 @@ pub async fn parts(store: &Store, name: &str, version: &str, images: &[&str]) ->
             .unwrap(),
         images: package_images,
         request: Request::default().store(store).await.unwrap(),
-        lock: Some(ImageLock { images: lock }.store(store).await.unwrap()),
+        lock: Some(
+            ImageLock {
+                images: lock,
+                ..ImageLock::default()
+            }
+            .store(store)
+            .await
+            .unwrap(),
+        ),
     }
 }
 

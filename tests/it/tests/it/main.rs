@@ -7,6 +7,7 @@ mod command_line;
 mod demo;
 mod demo_image;
 mod demo_pods;
+mod discovery_verbs;
 mod engines;
 mod fleet;
 mod lint;

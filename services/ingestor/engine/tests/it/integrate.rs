@@ -248,7 +248,7 @@ async fn what_was_not_looked_at_is_a_finding() {
     let templates = [
         (
             "db.yaml",
-            "apiVersion: db.example.com/v1\nkind: Database\nmetadata: {name: main}\nspec: {image: x}\n",
+            "apiVersion: db.example.com/v1\nkind: Database\nmetadata: {name: main}\nspec: {image: postgres}\n",
         ),
         (
             "route.yaml",
@@ -283,8 +283,14 @@ async fn what_was_not_looked_at_is_a_finding() {
                 FindingKind::Completeness
             ),
             (
-                "custom-resource-not-searched",
+                "image-not-confirmed",
                 "Database/main",
+                FindingKind::Completeness
+            ),
+            // The chart's values name an image that none of these templates uses.
+            (
+                "image-not-confirmed",
+                "values.yaml",
                 FindingKind::Completeness
             ),
         ]

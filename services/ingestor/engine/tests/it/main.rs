@@ -10,6 +10,8 @@
 
 mod air_gap;
 mod charts;
+mod corpus;
+mod discovery;
 mod handover;
 mod integrate;
 mod made;
