@@ -8,6 +8,7 @@ use quench_content::{MANIFEST_LIMIT, RegistryClient, Repository, Store, StoreErr
 use quench_model::{Descriptor, Digest, ImageReference, Platform, media_type};
 use quench_package::{Context, EngineError};
 
+use crate::attached::{self, AttachedPlan};
 use crate::survey::Available;
 
 /// Images looked up, and blobs fetched, at the same time.
@@ -136,7 +137,7 @@ pub(crate) async fn plan(
 }
 
 /// Reads a manifest from the store, else from the registry.
-async fn document(
+pub(crate) async fn document(
     repository: &Repository,
     descriptor: &Descriptor,
     store: &Store,
@@ -156,7 +157,7 @@ async fn document(
     }
 }
 
-fn named(descriptor: &Descriptor, bytes: &[u8]) -> Result<Vec<Descriptor>, StoreError> {
+pub(crate) fn named(descriptor: &Descriptor, bytes: &[u8]) -> Result<Vec<Descriptor>, StoreError> {
     let malformed = |e: serde_json::Error| StoreError::Malformed {
         what: format!("manifest {}", descriptor.digest),
         reason: e.to_string(),
@@ -208,12 +209,14 @@ fn limit(
     Ok((Descriptor::of(root.media_type, &bytes), bytes))
 }
 
-/// Brings everything that was planned into the store: blobs first, each once, then what names them.
+/// Brings everything that was planned into the store, and what publishers attached to it: blobs first, each once, then
+/// what names them.
 pub(crate) async fn fetch(plans: &[Plan], context: &Context) -> Result<(), FetchError> {
     let store = &context.store;
+    let attached = attached_to(plans, context).await?;
     let mut missing = BTreeMap::new();
-    for plan in plans {
-        for (digest, descriptor) in &plan.blobs {
+    for (plan, attached) in plans.iter().zip(&attached) {
+        for (digest, descriptor) in plan.blobs.iter().chain(&attached.blobs) {
             if !missing.contains_key(digest) && !store.contains(descriptor).await? {
                 missing.insert(digest, (descriptor, &plan.repository));
             }
@@ -235,14 +238,34 @@ pub(crate) async fn fetch(plans: &[Plan], context: &Context) -> Result<(), Fetch
             .await?;
         context.progress.finish();
     }
-    for plan in plans {
-        for (descriptor, bytes) in &plan.documents {
+    for (plan, attached) in plans.iter().zip(&attached) {
+        for (descriptor, bytes) in plan.documents.iter().chain(&attached.documents) {
             if !store.contains(descriptor).await? {
                 store.put(&descriptor.media_type, bytes).await?;
             }
         }
+        attached.attach(store).await?;
     }
     Ok(())
+}
+
+/// Looks up what is attached to the images and to the manifest of each of their platforms.
+async fn attached_to(plans: &[Plan], context: &Context) -> Result<Vec<AttachedPlan>, FetchError> {
+    context
+        .progress
+        .start("look up signatures", plans.len() as u64);
+    let mut lookups = Vec::with_capacity(plans.len());
+    for plan in plans {
+        lookups.push(async move {
+            let subjects = attached::subjects(&plan.documents);
+            let found = attached::plan(&plan.repository, subjects, &context.store).await;
+            context.progress.advance(1);
+            found
+        });
+    }
+    let found = stream::iter(lookups).buffered(PARALLEL).try_collect().await?;
+    context.progress.finish();
+    Ok(found)
 }
 
 async fn fetch_blob(

@@ -6,6 +6,7 @@
 //! [`Engine::survey`] only looks. Start with those.
 
 pub mod air_gap;
+mod attached;
 mod discover;
 mod engine;
 mod fetch;

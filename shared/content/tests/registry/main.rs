@@ -9,6 +9,7 @@
 )]
 
 mod faults;
+mod publisher;
 mod server;
 mod store;
 mod tls;

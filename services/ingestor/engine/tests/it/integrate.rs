@@ -362,7 +362,7 @@ async fn expired_waivers_and_cancelled_work_end_before_they_begin() {
 }
 
 /// Pushes an image for two platforms, and gives its reference.
-fn push_for_two_platforms(folder: &Path, registry: &Registry) -> String {
+pub fn push_for_two_platforms(folder: &Path, registry: &Registry) -> String {
     let image = layout(folder, "multi", "amd64", "one");
     let path = image.to_str().unwrap();
     run(

@@ -9,6 +9,7 @@
 )]
 
 mod air_gap;
+mod attached;
 mod charts;
 mod corpus;
 mod discovery;
