@@ -18,7 +18,7 @@ use tempfile::NamedTempFile;
 
 use crate::artefact::Index;
 use crate::names::Names;
-use crate::{BlobWriter, RefName, StoreError};
+use crate::{BlobWriter, RefName, StoreError, staging};
 
 /// Most bytes of an index of referrers that are read: about 250,000 referrers of one manifest.
 const REFERRERS_LIMIT: u64 = 128 << 20;
@@ -67,6 +67,7 @@ impl DirectoryStore {
             }
             Err(e) => return Err(StoreError::io("read", marker)(e)),
         }
+        staging::sweep(&store.root.join("staging"));
         Ok(store)
     }
 
@@ -175,8 +176,19 @@ impl DirectoryStore {
     /// A writer for bytes whose digest is not known yet.
     pub fn writer(&self) -> Result<BlobWriter, StoreError> {
         let staging = self.root.join("staging");
-        let file = NamedTempFile::new_in(&staging).map_err(StoreError::io("write", staging))?;
-        Ok(BlobWriter::new(file))
+        Ok(BlobWriter::new(staging::create(&staging)?))
+    }
+
+    /// A writer for a blob that is being downloaded, with what an earlier process got of it.
+    pub fn resume(&self, descriptor: &Descriptor) -> Result<BlobWriter, StoreError> {
+        match staging::partial(&self.root.join("staging"), descriptor)? {
+            Some(partial) => Ok(BlobWriter::resumed(
+                partial.file,
+                partial.hasher,
+                partial.written,
+            )),
+            None => self.writer(),
+        }
     }
 
     /// Makes what was written a blob.

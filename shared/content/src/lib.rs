@@ -16,6 +16,7 @@ mod error;
 mod names;
 mod ref_name;
 pub mod registry;
+mod staging;
 mod store;
 mod writer;
 

@@ -16,7 +16,7 @@ use quench_model::{Descriptor, annotation};
 use tempfile::NamedTempFile;
 
 use crate::artefact::Index;
-use crate::{RefName, StoreError};
+use crate::{RefName, StoreError, staging};
 
 /// Most bytes of `index.json` that are read: about 250,000 names.
 const INDEX_LIMIT: u64 = 128 << 20;
@@ -209,8 +209,7 @@ impl Names {
         path: &Path,
         write: impl FnOnce(&mut NamedTempFile) -> std::io::Result<()>,
     ) -> Result<(), StoreError> {
-        let mut file = NamedTempFile::new_in(self.root.join("staging"))
-            .map_err(StoreError::io("write", path))?;
+        let mut file = staging::create(&self.root.join("staging"))?;
         write(&mut file)
             .and_then(|()| file.flush())
             .and_then(|()| file.as_file().sync_data())

@@ -190,6 +190,15 @@ impl Store {
         self.local().writer()
     }
 
+    /// A writer for a blob that is being downloaded, with what an earlier process that was killed got of it.
+    ///
+    /// # Errors
+    /// When no staging file can be made.
+    pub(crate) async fn resume(&self, descriptor: &Descriptor) -> Result<BlobWriter, StoreError> {
+        let (local, descriptor) = (self.local().clone(), descriptor.clone());
+        blocking(move || local.resume(&descriptor)).await
+    }
+
     /// Makes what was written content of the store.
     ///
     /// # Errors

@@ -22,6 +22,15 @@ impl BlobWriter {
         }
     }
 
+    /// A writer that goes on after bytes that are in the file already.
+    pub(crate) fn resumed(file: NamedTempFile, hasher: Hasher, written: u64) -> Self {
+        Self {
+            file,
+            hasher,
+            written,
+        }
+    }
+
     /// Number of bytes written so far.
     pub fn written(&self) -> u64 {
         self.written

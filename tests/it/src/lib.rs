@@ -17,6 +17,7 @@ pub mod pod;
 pub mod pod_security;
 pub mod process;
 pub mod registry;
+pub mod slow_proxy;
 pub mod tools;
 pub mod volumes;
 

@@ -12,7 +12,7 @@ use crate::process::Process;
 #[derive(Debug)]
 pub struct Registry {
     _folder: TempDir,
-    _process: Process,
+    process: Process,
     port: u16,
 }
 
@@ -41,9 +41,14 @@ impl Registry {
         })?;
         Ok(Self {
             _folder: folder,
-            _process: process,
+            process,
             port,
         })
+    }
+
+    /// What it has logged so far, with a line for every request it has answered.
+    pub fn log(&self) -> String {
+        self.process.log()
     }
 
     /// `127.0.0.1:<port>`, the host part of references to it.

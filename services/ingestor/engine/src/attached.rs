@@ -172,14 +172,22 @@ fn described(descriptor: &Descriptor, bytes: &[u8]) -> Descriptor {
         media_type: String,
     }
     let typed: Typed = serde_json::from_slice(bytes).unwrap_or_default();
-    let weight: usize = typed.annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
+    let weight: usize = typed
+        .annotations
+        .iter()
+        .map(|(key, value)| key.len() + value.len())
+        .sum();
     Descriptor {
         // Distribution-spec 1.1: where a manifest names no type, its configuration's is taken.
         artifact_type: typed
             .artifact_type
             .filter(|text| !text.is_empty())
             .or_else(|| typed.config.map(|config| config.media_type)),
-        annotations: if weight > ANNOTATIONS { BTreeMap::new() } else { typed.annotations },
+        annotations: if weight > ANNOTATIONS {
+            BTreeMap::new()
+        } else {
+            typed.annotations
+        },
         platform: None,
         ..descriptor.clone()
     }
@@ -198,7 +206,12 @@ pub(crate) fn subjects(documents: &[(Descriptor, Vec<u8>)]) -> Vec<Digest> {
             let platform = entry.platform.as_ref();
             platform.is_some_and(|platform| platform.architecture == "unknown")
         };
-        within.extend(entries.into_iter().filter(unknown).map(|entry| entry.digest));
+        within.extend(
+            entries
+                .into_iter()
+                .filter(unknown)
+                .map(|entry| entry.digest),
+        );
     }
     documents
         .iter()

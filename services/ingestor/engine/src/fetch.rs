@@ -263,7 +263,10 @@ async fn attached_to(plans: &[Plan], context: &Context) -> Result<Vec<AttachedPl
             found
         });
     }
-    let found = stream::iter(lookups).buffered(PARALLEL).try_collect().await?;
+    let found = stream::iter(lookups)
+        .buffered(PARALLEL)
+        .try_collect()
+        .await?;
     context.progress.finish();
     Ok(found)
 }

@@ -182,7 +182,8 @@ impl Repository {
     }
 
     /// Reads a blob or manifest into a staging file of `store` and verifies it on the way. None when the
-    /// repository does not have it. A connection that breaks is taken up where it broke.
+    /// repository does not have it. A connection that breaks is taken up where it broke, and so is what a killed process
+    /// had begun.
     ///
     /// # Errors
     /// When the registry refuses, cannot be reached, or gives other bytes than the descriptor names.
@@ -192,8 +193,8 @@ impl Repository {
         store: &Store,
         on_bytes: OnBytes<'_>,
     ) -> Result<Option<BlobWriter>, StoreError> {
-        let mut writer = store.writer()?;
         if descriptor.is_manifest() {
+            let mut writer = store.writer()?;
             let Some((_, bytes)) = self.manifest(&descriptor.digest.to_string()).await? else {
                 return Ok(None);
             };
@@ -205,8 +206,19 @@ impl Repository {
         }
         let host = self.host().await?;
         let url = self.url(&format!("blobs/{}", descriptor.digest)).await?;
+        let mut writer = store.resume(descriptor).await?;
         let mut attempt = 0;
-        let mut reached = 0;
+        let mut reached = writer.written();
+        let mut resumed = reached > 0;
+        on_bytes(reached);
+        if resumed && reached == descriptor.size {
+            if writer.digest() == descriptor.digest {
+                return Ok(Some(writer));
+            }
+            drop(writer);
+            writer = store.writer()?;
+            resumed = false;
+        }
         loop {
             attempt += 1;
             let subject = self.subject(&descriptor.digest.to_string());
@@ -227,11 +239,24 @@ impl Repository {
                             .stream(response, descriptor, &mut writer, store, on_bytes)
                             .await?
                         {
+                            // What was left behind may have been damaged since: that is not the registry's doing.
+                            Ok(()) if resumed && writer.digest() != descriptor.digest => {
+                                drop(writer);
+                                writer = store.writer()?;
+                                resumed = false;
+                                continue;
+                            }
                             Ok(()) => return self.checked(descriptor, writer).map(Some),
                             Err(failure) => failure,
                         }
                     }
                     StatusCode::NOT_FOUND => return Ok(None),
+                    StatusCode::RANGE_NOT_SATISFIABLE if writer.written() > 0 => {
+                        drop(writer);
+                        writer = store.writer()?;
+                        resumed = false;
+                        continue;
+                    }
                     _ => return Err(host.refused(&call, response, self.client.stall()).await),
                 },
                 Err(failure) => failure,

@@ -10,6 +10,7 @@
 
 mod faults;
 mod publisher;
+mod resumed;
 mod server;
 mod store;
 mod tls;

@@ -35,7 +35,10 @@ async fn the_api_is_read_page_by_page_and_at_home() {
         let line = request.line().to_owned();
         if line.ends_with(&format!("/referrers/{}", subject())) {
             let body = serde_json::to_vec(&Index::of(vec![manifest("one")])).unwrap();
-            let next = format!("</v2/team/app/referrers/{}?page=2>; rel=\"next\"", subject());
+            let next = format!(
+                "</v2/team/app/referrers/{}?page=2>; rel=\"next\"",
+                subject()
+            );
             return Answer::of("200 OK", &[("Link", &next)], &body);
         }
         if line.ends_with("?page=2") {
@@ -57,19 +60,38 @@ async fn the_api_is_read_page_by_page_and_at_home() {
     .await;
     let found = attached(&server).await.unwrap();
     let digests: Vec<&Digest> = found.iter().map(|a| &a.descriptor.digest).collect();
-    assert_eq!(digests, [&Digest::of("one"), &Digest::of("two"), &Digest::of("signature")]);
-    let tags: Vec<Option<String>> =
-        found.iter().map(|a| a.tag.as_ref().map(ToString::to_string)).collect();
+    assert_eq!(
+        digests,
+        [
+            &Digest::of("one"),
+            &Digest::of("two"),
+            &Digest::of("signature")
+        ]
+    );
+    let tags: Vec<Option<String>> = found
+        .iter()
+        .map(|a| a.tag.as_ref().map(ToString::to_string))
+        .collect();
     let signature = format!("sha256-{}.sig", subject().hex());
     assert_eq!(tags, [None, None, Some(signature)]);
     // A registry with the API is not asked for the fallback.
     let fallback = format!("/manifests/sha256-{}", subject().hex());
-    assert!(server.seen().iter().all(|request| !request.line().ends_with(&fallback)));
+    assert!(
+        server
+            .seen()
+            .iter()
+            .all(|request| !request.line().ends_with(&fallback))
+    );
 }
 
 #[tokio::test]
 async fn without_the_api_the_fallback_index_is_read() {
-    for status in ["404 Not Found", "405 Method Not Allowed", "403 Forbidden", "501 Not Implemented"] {
+    for status in [
+        "404 Not Found",
+        "405 Method Not Allowed",
+        "403 Forbidden",
+        "501 Not Implemented",
+    ] {
         let server = Scripted::start(move |request| {
             let line = request.line();
             if line.contains("/referrers/") {
@@ -98,10 +120,12 @@ async fn a_registry_that_cannot_be_asked_is_no_registry_without_signatures() {
     assert!(error.retry_after().is_some(), "{error}");
     let many: Vec<Descriptor> = (0..2000).map(|n| manifest(&n.to_string())).collect();
     let body = serde_json::to_vec(&Index::of(many)).unwrap();
-    let server = Scripted::start(move |request| match request.line().contains("/referrers/") {
-        true => Answer::of("200 OK", &[], &body),
-        false => Answer::of("404 Not Found", &[], b""),
-    })
+    let server = Scripted::start(
+        move |request| match request.line().contains("/referrers/") {
+            true => Answer::of("200 OK", &[], &body),
+            false => Answer::of("404 Not Found", &[], b""),
+        },
+    )
     .await;
     let error = attached(&server).await.unwrap_err().to_string();
     assert!(error.contains("at most 1000"), "{error}");

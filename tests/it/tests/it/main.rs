@@ -11,6 +11,7 @@ mod discovery_verbs;
 mod engines;
 mod fleet;
 mod lint;
+mod killed;
 mod pod_security;
 mod rule_verbs;
 mod servers;

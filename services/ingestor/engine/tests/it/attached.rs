@@ -44,13 +44,19 @@ async fn push(repository: &Repository, to: Option<&str>, sort: &str, more: Value
 async fn list(repository: &Repository, subject: &Digest, referrers: Vec<Descriptor>) {
     let bytes = serde_json::to_vec(&Index::of(referrers)).unwrap();
     repository
-        .push_manifest(RefName::referrers(subject).as_str(), media_type::INDEX, &bytes)
+        .push_manifest(
+            RefName::referrers(subject).as_str(),
+            media_type::INDEX,
+            &bytes,
+        )
         .await
         .unwrap();
 }
 
 fn tag(subject: &Digest, suffix: &str) -> RefName {
-    format!("{}.{suffix}", RefName::referrers(subject)).parse().unwrap()
+    format!("{}.{suffix}", RefName::referrers(subject))
+        .parse()
+        .unwrap()
 }
 
 #[tokio::test]
@@ -71,8 +77,20 @@ async fn what_publishers_attached_comes_along() {
 
     let signature = tag(&index.digest, "sig");
     let attestation = tag(&amd64.digest, "att");
-    let signed = push(&repository, Some(signature.as_str()), "application/vnd.dev.cosign.simplesigning.v1+json", json!({})).await;
-    let attested = push(&repository, Some(attestation.as_str()), "application/vnd.dsse.envelope.v1+json", json!({})).await;
+    let signed = push(
+        &repository,
+        Some(signature.as_str()),
+        "application/vnd.dev.cosign.simplesigning.v1+json",
+        json!({}),
+    )
+    .await;
+    let attested = push(
+        &repository,
+        Some(attestation.as_str()),
+        "application/vnd.dsse.envelope.v1+json",
+        json!({}),
+    )
+    .await;
     let of_amd64 = json!({"subject": amd64, "artifactType": "application/spdx+json", "annotations": {"by": "them"}});
     let sbom = push(&repository, None, "application/spdx+json", of_amd64).await;
     let of_sbom = json!({"subject": sbom, "artifactType": "application/vnd.cncf.notary.signature"});
@@ -86,7 +104,9 @@ async fn what_publishers_attached_comes_along() {
     let here = store(&folder);
     let context = context(&here);
     let options = PackOptions::new(reference.parse().unwrap());
-    let submission = pack(&options, date!(2026 - 01 - 01), &context).await.unwrap();
+    let submission = pack(&options, date!(2026 - 01 - 01), &context)
+        .await
+        .unwrap();
     let engine = Engine::new(EngineOptions::default());
     let package = engine.run(&submission, &context).await.unwrap().package;
     assert_eq!(package.images[0].descriptor.digest, index.digest);
@@ -97,13 +117,19 @@ async fn what_publishers_attached_comes_along() {
     let listed = context.store.referrers(&amd64.digest, None).await.unwrap();
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].digest, sbom.digest);
-    assert_eq!(listed[0].artifact_type.as_deref(), Some("application/spdx+json"));
+    assert_eq!(
+        listed[0].artifact_type.as_deref(),
+        Some("application/spdx+json")
+    );
     assert_eq!(listed[0].annotations["by"], "them");
     let of_sbom = context.store.referrers(&sbom.digest, None).await.unwrap();
     assert_eq!(of_sbom[0].digest, sbom_signature.digest);
     // Whole, to the last layer, and the bytes they were.
     for manifest in [&signed, &attested, &sbom, &sbom_signature] {
-        for part in quench_package::closure(&context.store, manifest).await.unwrap() {
+        for part in quench_package::closure(&context.store, manifest)
+            .await
+            .unwrap()
+        {
             context.store.verify(&part).await.unwrap();
         }
     }
