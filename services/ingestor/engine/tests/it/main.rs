@@ -14,6 +14,7 @@ mod charts;
 mod corpus;
 mod discovery;
 mod handover;
+mod hostile;
 mod integrate;
 mod made;
 mod made_charts;
