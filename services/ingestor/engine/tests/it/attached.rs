@@ -133,4 +133,29 @@ async fn what_publishers_attached_comes_along() {
             context.store.verify(&part).await.unwrap();
         }
     }
+
+    // And on to another store, by file.
+    let file = folder.path().join("package.quench.tar");
+    quench_package::export_file(&context, &package, None, &file)
+        .await
+        .unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let there = store(&other);
+    let elsewhere = crate::made::context(&there);
+    let imported = quench_package::import(&elsewhere, &file).await.unwrap();
+    assert_eq!(imported.package.revision, package.revision);
+    assert_eq!(
+        there.resolve(&signature).unwrap().unwrap().digest,
+        signed.digest
+    );
+    assert_eq!(
+        there.resolve(&attestation).unwrap().unwrap().digest,
+        attested.digest
+    );
+    for (subject, referrer) in [(&amd64.digest, &sbom), (&sbom.digest, &sbom_signature)] {
+        let listed = elsewhere.store.referrers(subject, None).await.unwrap();
+        assert_eq!(listed.len(), 1, "{subject}");
+        assert_eq!(listed[0].digest, referrer.digest);
+        elsewhere.store.verify(&listed[0]).await.unwrap();
+    }
 }
