@@ -15,9 +15,7 @@ use crate::fetch::{document, named};
 
 /// Manifests asked about at the same time.
 const PARALLEL: usize = 8;
-/// Attachments of attachments, such as the signature of an SBOM, deeper than this are left.
-const DEPTH: usize = 2;
-/// Most attachments of one image, its platforms and their attachments included.
+/// Most attachments of one image, those of its platforms included.
 const ATTACHED: usize = 2_000;
 /// Most manifests that one attachment is made of.
 const NODES: usize = 100;
@@ -40,43 +38,35 @@ pub(crate) async fn plan(
     store: &Store,
 ) -> Result<AttachedPlan, StoreError> {
     let mut plan = AttachedPlan::default();
-    let mut asked: BTreeSet<Digest> = BTreeSet::new();
-    let mut open = subjects;
-    for _ in 0..DEPTH {
-        open.retain(|subject| asked.insert(subject.clone()));
-        let mut lookups = Vec::with_capacity(open.len());
-        for subject in &open {
-            lookups.push(repository.attached(subject));
+    let mut lookups = Vec::with_capacity(subjects.len());
+    for subject in &subjects {
+        lookups.push(repository.attached(subject));
+    }
+    let found: Vec<Vec<Attached>> = stream::iter(lookups)
+        .buffered(PARALLEL)
+        .try_collect()
+        .await?;
+    for attached in found.into_iter().flatten() {
+        if plan.attached.len() >= ATTACHED {
+            return Err(StoreError::Malformed {
+                what: format!("image {}@{}", repository.place(), attached.subject),
+                reason: format!("more than {ATTACHED} manifests are attached to it"),
+            });
         }
-        let found: Vec<Vec<Attached>> = stream::iter(lookups)
-            .buffered(PARALLEL)
-            .try_collect()
-            .await?;
-        open = Vec::new();
-        for attached in found.into_iter().flatten() {
-            if plan.attached.len() >= ATTACHED {
-                return Err(StoreError::Malformed {
-                    what: format!("image {}@{}", repository.place(), attached.subject),
-                    reason: format!("more than {ATTACHED} manifests are attached to it"),
-                });
-            }
-            if let Some(attached) = plan.take_in(repository, attached, store).await? {
-                open.push(attached);
-            }
-        }
+        plan.take_in(repository, attached, store).await?;
     }
     Ok(plan)
 }
 
 impl AttachedPlan {
-    /// Reads an attachment's manifest and what it names; gives its digest. None where it is listed but not there, or no
-    /// manifest: nobody can verify anything by it.
+    /// Reads an attachment's manifest and what it names. It is left out, and that is logged, where it is listed but not
+    /// there, no manifest, or does not say itself what it is attached to: nobody can verify anything by it.
     async fn take_in(
         &mut self,
         repository: &Repository,
         mut attached: Attached,
         store: &Store,
-    ) -> Result<Option<Digest>, StoreError> {
+    ) -> Result<(), StoreError> {
         let digest = attached.descriptor.digest.clone();
         let subject = attached.subject.clone();
         let skipped = |reason: &str| {
@@ -84,13 +74,20 @@ impl AttachedPlan {
                 %subject, attachment = %digest, place = repository.place(), reason,
                 "an attachment is left out"
             );
-            Ok(None)
+            Ok(())
         };
         let bytes = match content(repository, &attached.descriptor, store).await? {
             Ok(bytes) => bytes,
             Err(reason) => return skipped(&reason),
         };
-        attached.descriptor = described(&attached.descriptor, &bytes);
+        let (described, own_subject) = described(&attached.descriptor, &bytes);
+        if attached.tag.is_none() && own_subject.as_ref() != Some(&attached.subject) {
+            return skipped("it is listed, but does not say that it is attached");
+        }
+        if attached.tag.is_none() && described.is_index() {
+            return skipped("it is an index, and only manifests are taken");
+        }
+        attached.descriptor = described;
         let mut nodes = vec![(attached.descriptor.clone(), bytes)];
         let mut blobs = Vec::new();
         let mut next = 0;
@@ -119,7 +116,7 @@ impl AttachedPlan {
         // An index stands before what it lists.
         self.documents.extend(nodes.into_iter().rev());
         self.attached.push(attached);
-        Ok(Some(digest))
+        Ok(())
     }
 
     /// Attaches in the store what is there by now.
@@ -157,13 +154,15 @@ async fn content(
     }
 }
 
-/// A manifest's descriptor with the artefact type and annotations that the manifest has, not those a list claims.
-fn described(descriptor: &Descriptor, bytes: &[u8]) -> Descriptor {
+/// A manifest's descriptor with the artefact type and annotations that the manifest has, not those a list claims; and
+/// what the manifest says it is attached to.
+fn described(descriptor: &Descriptor, bytes: &[u8]) -> (Descriptor, Option<Digest>) {
     #[derive(Default, Deserialize)]
     #[serde(rename_all = "camelCase", default)]
     struct Typed {
         artifact_type: Option<String>,
         config: Option<Config>,
+        subject: Option<Descriptor>,
         annotations: BTreeMap<String, String>,
     }
     #[derive(Default, Deserialize)]
@@ -177,11 +176,10 @@ fn described(descriptor: &Descriptor, bytes: &[u8]) -> Descriptor {
         .iter()
         .map(|(key, value)| key.len() + value.len())
         .sum();
-    Descriptor {
+    let described = Descriptor {
         // Distribution-spec 1.1: where a manifest names no type, its configuration's is taken.
         artifact_type: typed
             .artifact_type
-            .filter(|text| !text.is_empty())
             .or_else(|| typed.config.map(|config| config.media_type)),
         annotations: if weight > ANNOTATIONS {
             BTreeMap::new()
@@ -190,7 +188,8 @@ fn described(descriptor: &Descriptor, bytes: &[u8]) -> Descriptor {
         },
         platform: None,
         ..descriptor.clone()
-    }
+    };
+    (described, typed.subject.map(|subject| subject.digest))
 }
 
 /// The manifests of an image that something may be attached to: all but the attestations that lie in its index.
