@@ -25,10 +25,12 @@ fn own_charts_hold_every_claim_on_every_helm() {
         Err(error) => panic!("{error:#}"),
     };
     let corpus = corpus();
-    let proofs = suite::run(&corpus, &helms, &Options::default(), |line| {
-        println!("{line}");
-    })
-    .unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let options = Options {
+        journal: Some(scratch.path().join("journal.jsonl")),
+        ..Options::default()
+    };
+    let proofs = suite::run(&corpus, &helms, &options, |line| println!("{line}")).unwrap();
     assert_eq!(proofs.len(), corpus.charts().count() * helms.len());
     let tally = Tally::new(&proofs);
     assert_eq!(
@@ -43,4 +45,15 @@ fn own_charts_hold_every_claim_on_every_helm() {
         assert!(proof.pods.total > 0, "{}: no pod", proof.chart);
         assert_eq!(proof.pods.after, proof.pods.total, "{:?}", proof.open);
     }
+
+    // A second run, after one that was killed while it wrote, takes everything from the journal.
+    let journal = options.journal.as_ref().unwrap();
+    let mut text = std::fs::read_to_string(journal).unwrap();
+    text.push_str("{\"key\": \"sha256:");
+    std::fs::write(journal, &text).unwrap();
+    let again = suite::run(&corpus, &helms, &options, |line| {
+        assert!(line.ends_with("(as before)"), "{line}");
+    })
+    .unwrap();
+    assert_eq!(again, proofs);
 }
