@@ -204,3 +204,80 @@ async fn helm_asks_nobody_for_a_schema_that_lies_elsewhere() {
         "helm reached the server"
     );
 }
+
+/// Images that a proof misses, by the names the chart gives them.
+fn missing(problems: &[String]) -> Vec<String> {
+    let mut names: Vec<String> = problems
+        .iter()
+        .filter_map(|problem| problem.strip_prefix("image ")?.split(" of ").next())
+        .map(str::to_owned)
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// Charts that nobody here wrote: what a proof misses is all it needs, and without any one of that it fails and names it.
+#[tokio::test]
+async fn corpus_charts_are_shown_with_the_images_they_miss_and_not_without_one_of_them() {
+    let Some(charts) = std::env::var_os("QUENCH_CHARTS") else {
+        eprintln!("SKIPPED: QUENCH_CHARTS names no folder of charts");
+        return;
+    };
+    let Some(helm) = helm() else { return };
+    let mut folders: Vec<_> = std::fs::read_dir(charts)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.join("Chart.yaml").is_file())
+        .collect();
+    folders.sort();
+    let (mut shown, mut passed_over) = (0, Vec::new());
+    for path in folders {
+        let folder = tempfile::tempdir().unwrap();
+        let context: Context = made::context(&made::store(&folder));
+        let Ok(chart) = Chart::load(&path) else {
+            passed_over.push(format!("{}: cannot be loaded", path.display()));
+            continue;
+        };
+        let started = std::time::Instant::now();
+        let bare = package(&context.store, &chart, &[]).await;
+        let wanted = match prove(&helm, &bare, &context).await {
+            Ok(_) => Vec::new(),
+            Err(AirGapError::NotShown { problems, .. }) => problems,
+            Err(AirGapError::Engine(error)) => {
+                // A chart that wants values of its user; what it says is for its user.
+                passed_over.push(format!("{}: {error}", chart.name()));
+                continue;
+            }
+        };
+        let names = missing(&wanted);
+        let other: Vec<&String> = wanted.iter().filter(|p| !p.starts_with("image ")).collect();
+        if !other.is_empty() {
+            passed_over.push(format!("{}: {other:?}", chart.name()));
+            continue;
+        }
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let whole = package(&context.store, &chart, &names).await;
+        let proof = prove(&helm, &whole, &context).await.unwrap();
+        let seconds = started.elapsed().as_secs_f64() / 2.0;
+        eprintln!(
+            "{}: {} images, {} sets ({} different, {} do not render), {} URLs, {seconds:.1} s a proof",
+            chart.name(),
+            proof.images.len(),
+            proof.rendered,
+            proof.distinct,
+            proof.failed.len(),
+            proof.may_need_network.len(),
+        );
+        for gone in &names {
+            let rest: Vec<&str> = names.iter().copied().filter(|name| name != gone).collect();
+            let less = package(&context.store, &chart, &rest).await;
+            let error = prove(&helm, &less, &context).await;
+            let refused = error.err().map(problems).unwrap_or_default();
+            assert_eq!(missing(&refused), [*gone], "{}", chart.name());
+        }
+        shown += 1;
+    }
+    eprintln!("{shown} charts shown; passed over: {passed_over:#?}");
+    assert!(shown > 0, "no chart was shown");
+}
