@@ -111,6 +111,14 @@ pub async fn run(session: &Session, args: &HardenArgs) -> Result<Exit> {
             after.restricted,
             after.workloads
         );
+        if let Some(parameters) = &hardened.report.parameters {
+            anstream::println!(
+                "{}            {} with safer defaults, {} recommended",
+                style::paint(style::BOLD, "the chart's parameters"),
+                parameters.kept.len(),
+                parameters.recommended.len()
+            );
+        }
         anstream::println!(
             "{} {} hardens itself now: {}",
             chart.name(),
