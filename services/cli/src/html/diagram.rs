@@ -3,12 +3,15 @@
 //! Layers by longest path, order within a layer by the mean place of neighbours, as Sugiyama, Tagawa and Toda lay out
 //! directed graphs (1981). Few charts have more than some dozen nodes, so plain loops are fast enough.
 
+mod layers;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{Markup, html};
 use quench_rules::hardening::overview::{Edge, Exposure, Network, Node, NodeKind};
 
 use super::text;
+use layers::{back_edges, layers_of};
 
 const WIDTH: i64 = 236;
 const HEIGHT: i64 = 44;
@@ -261,93 +264,6 @@ impl<'n> Layout<'n> {
             .sum::<i64>()
             - GAP_Y
     }
-}
-
-/// Connections that lead back to where one came from: without them there are no circles.
-fn back_edges(count: usize, ends: &[(usize, usize, &Edge)]) -> BTreeSet<usize> {
-    #[derive(Clone, Copy, PartialEq)]
-    enum Mark {
-        New,
-        Open,
-        Done,
-    }
-    let called: BTreeSet<usize> = ends.iter().map(|(_, to, _)| *to).collect();
-    let mut starts: Vec<usize> = (0..count).filter(|node| !called.contains(node)).collect();
-    starts.extend(0..count);
-    let mut marks = vec![Mark::New; count];
-    let mut back = BTreeSet::new();
-    for start in starts {
-        if marks.get(start) != Some(&Mark::New) {
-            continue;
-        }
-        // A walk in depth without recursion: node, and the number of the next connection to look at.
-        let mut walk = vec![(start, 0)];
-        while let Some((node, next)) = walk.pop() {
-            if let Some(mark) = marks.get_mut(node) {
-                *mark = Mark::Open;
-            }
-            let found = ends
-                .iter()
-                .enumerate()
-                .skip(next)
-                .find(|(_, (from, _, _))| *from == node);
-            let Some((index, (_, to, _))) = found else {
-                if let Some(mark) = marks.get_mut(node) {
-                    *mark = Mark::Done;
-                }
-                continue;
-            };
-            walk.push((node, index + 1));
-            match marks.get(*to) {
-                Some(Mark::New) => walk.push((*to, 0)),
-                Some(Mark::Open) => {
-                    back.insert(index);
-                }
-                _ => {}
-            }
-        }
-    }
-    back
-}
-
-/// The layer of each node: behind all that connect to it; those that nobody connects to stand right before whom
-/// they connect to.
-fn layers_of(count: usize, ends: &[(usize, usize, &Edge)], back: &BTreeSet<usize>) -> Vec<usize> {
-    let mut layers = vec![0_usize; count];
-    let forward: Vec<(usize, usize)> = ends
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| !back.contains(index))
-        .map(|(_, (from, to, _))| (*from, *to))
-        .collect();
-    let layer = |layers: &[usize], node: usize| layers.get(node).copied().unwrap_or_default();
-    for _ in 0..count {
-        let mut moved = false;
-        for (from, to) in &forward {
-            let behind = layer(&layers, *from) + 1;
-            if let Some(place) = layers.get_mut(*to)
-                && *place < behind
-            {
-                *place = behind;
-                moved = true;
-            }
-        }
-        if !moved {
-            break;
-        }
-    }
-    let called: BTreeSet<usize> = forward.iter().map(|(_, to)| *to).collect();
-    for node in (0..count).filter(|node| !called.contains(node)) {
-        let nearest = forward
-            .iter()
-            .filter(|(from, _)| *from == node)
-            .map(|(_, to)| layer(&layers, *to))
-            .min();
-        if let (Some(nearest), Some(place)) = (nearest, layers.get_mut(node)) {
-            *place = nearest.saturating_sub(1);
-        }
-    }
-    layers
 }
 
 fn left_of(spot: &Spot<'_>) -> i64 {

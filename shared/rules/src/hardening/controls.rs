@@ -42,6 +42,8 @@ pub struct Control {
     pub title: &'static str,
     /// What it asks for beyond the chart, or why a chart cannot show it; empty when a chart can show all of it.
     pub beyond: &'static str,
+    /// Rules that judge it beside those that refer to it.
+    pub rules: &'static [&'static str],
 }
 
 /// How a chart stands to a control.
@@ -148,7 +150,7 @@ fn judge_one(framework: &Framework, control: &Control, facts: &Facts<'_>) -> Con
         id: control.id,
     };
     let asking: Vec<&Rule> = rules()
-        .filter(|rule| rule.references.contains(&reference))
+        .filter(|rule| rule.references.contains(&reference) || control.rules.contains(&rule.id))
         .collect();
     let mut verdict = ControlVerdict {
         framework: framework.name.to_owned(),
@@ -291,19 +293,19 @@ fn by_pods(control: &Control, facts: &Facts<'_>, verdict: &mut ControlVerdict) {
 
 /// Controls that a rule answers to, of the frameworks judged here.
 pub fn of_rule(id: &str) -> Vec<String> {
-    rule(id)
-        .into_iter()
-        .flat_map(|rule| rule.references)
-        .filter(|reference| {
-            FRAMEWORKS.iter().any(|framework| {
-                framework.source == reference.source
-                    && framework
-                        .controls
-                        .iter()
-                        .any(|control| control.id == reference.id)
+    let references = rule(id).map_or(&[][..], |rule| rule.references);
+    FRAMEWORKS
+        .iter()
+        .flat_map(|framework| {
+            framework.controls.iter().filter_map(move |control| {
+                let reference = Reference {
+                    source: framework.source,
+                    id: control.id,
+                };
+                (references.contains(&reference) || control.rules.contains(&id))
+                    .then(|| reference.to_string())
             })
         })
-        .map(ToString::to_string)
         .collect()
 }
 
@@ -325,6 +327,22 @@ mod tests {
                     "{}: {reference} is no control of hardening/controls/catalogue.rs",
                     rule.id
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn rules_that_judge_a_control_are_there() {
+        for framework in FRAMEWORKS {
+            for control in framework.controls {
+                for id in control.rules {
+                    assert!(
+                        rule(id).is_some(),
+                        "{} {}: {id}",
+                        framework.name,
+                        control.id
+                    );
+                }
             }
         }
     }

@@ -5,8 +5,28 @@ use crate::rule::Source;
 use super::{Control, Framework};
 
 const fn control(id: &'static str, title: &'static str, beyond: &'static str) -> Control {
-    Control { id, title, beyond }
+    Control {
+        id,
+        title,
+        beyond,
+        rules: &[],
+    }
 }
+
+impl Control {
+    /// The same, judged by these rules too, which name another source for what it asks for.
+    const fn by(self, rules: &'static [&'static str]) -> Self {
+        Self { rules, ..self }
+    }
+}
+
+const RBAC: &[&str] = &[
+    "rbac-no-wildcard",
+    "rbac-no-cluster-admin",
+    "rbac-no-secret-read",
+    "rbac-no-exec",
+    "rbac-no-escalation",
+];
 
 const CLUSTER: &str = "a matter of the cluster, not of a chart";
 const ORGANISATION: &str = "a matter of the organisation, not of a chart";
@@ -131,10 +151,10 @@ pub const FRAMEWORKS: &[Framework] = &[
             control("5.2.5", "no sharing of the host's network", ""),
             control("5.2.6", "no privilege escalation", ""),
             control("5.2.7", "no root containers", ""),
-            control("5.2.8", "no NET_RAW capability", ""),
+            control("5.2.8", "no NET_RAW capability", "").by(&["drop-capabilities"]),
             control("5.2.9", "no added capabilities", ""),
             control("5.2.10", "no assigned capabilities", ""),
-            control("5.2.11", "no Windows host processes", ""),
+            control("5.2.11", "no Windows host processes", "").by(&["no-host-process"]),
             control("5.2.12", "no hostPath volumes", ""),
             control("5.2.13", "no ports of the host", ""),
             control(
@@ -160,7 +180,13 @@ pub const FRAMEWORKS: &[Framework] = &[
                 CLUSTER,
             ),
             control("5.7.2", "the seccomp profile is the runtime's default", ""),
-            control("5.7.3", "pods and containers have a security context", ""),
+            control("5.7.3", "pods and containers have a security context", "").by(&[
+                "run-as-non-root",
+                "no-privilege-escalation",
+                "drop-capabilities",
+                "read-only-root",
+                "seccomp-runtime-default",
+            ]),
             control(
                 "5.7.4",
                 "the default namespace is not used",
@@ -194,7 +220,8 @@ pub const FRAMEWORKS: &[Framework] = &[
                 "host paths are limited and read-only",
                 "",
             ),
-            control("runAsUser", "users and groups are not root", ""),
+            control("runAsUser", "users and groups are not root", "")
+                .by(&["run-as-non-root", "fs-group"]),
             control("allowPrivilegeEscalation", "no gaining of privileges", ""),
             control("seLinux", "SELinux confines containers", ""),
             control("AppArmor", "AppArmor confines containers", ""),
@@ -230,7 +257,8 @@ pub const FRAMEWORKS: &[Framework] = &[
                 "encryption",
                 "traffic is encrypted",
                 "between pods a matter of the cluster and its programs",
-            ),
+            )
+            .by(&["ingress-tls"]),
             control(
                 "secrets",
                 "credentials lie in Secrets, encrypted at rest",
@@ -267,7 +295,8 @@ pub const FRAMEWORKS: &[Framework] = &[
                 "A3",
                 "identities and permissions",
                 "judged for what the chart brings; who may reach the cluster is not seen",
-            ),
+            )
+            .by(RBAC),
             control(
                 "A4",
                 "pods are kept apart from each other and the node",
@@ -291,12 +320,14 @@ pub const FRAMEWORKS: &[Framework] = &[
                 "A11",
                 "containers are watched: health and metrics",
                 "what watches them is the cluster's",
-            ),
+            )
+            .by(&["readiness"]),
             control(
                 "A12",
                 "infrastructure applications are protected",
                 "judged for the chart",
-            ),
+            )
+            .by(&["ingress-snippets", "no-system-namespace"]),
             control(
                 "A13",
                 "the configuration is audited automatically",
@@ -368,13 +399,23 @@ pub const FRAMEWORKS: &[Framework] = &[
             ),
             control("A15", "resources of containers are limited", ""),
             control("A16", "no remote administration within containers", ""),
-            control("A17", "containers run without privileges", ""),
+            control("A17", "containers run without privileges", "").by(&[
+                "no-privileged",
+                "no-privilege-escalation",
+                "drop-capabilities",
+                "no-added-capabilities",
+            ]),
             control(
                 "A18",
                 "accounts of services are used nowhere else",
                 "which users the node has is not seen",
-            ),
-            control("A19", "only storage that is needed is mounted", ""),
+            )
+            .by(&["high-uid"]),
+            control("A19", "only storage that is needed is mounted", "").by(&[
+                "no-host-path",
+                "volume-types",
+                "fs-group",
+            ]),
             control(
                 "A20",
                 "configuration data is versioned and protected",
@@ -384,7 +425,8 @@ pub const FRAMEWORKS: &[Framework] = &[
                 "A21",
                 "extended security policies limit system calls and files",
                 "",
-            ),
+            )
+            .by(&["apparmor", "selinux"]),
             control("A22", "provision for investigations", ORGANISATION),
             control("A23", "containers cannot be changed at run time", ""),
             control("A24", "intrusion detection on hosts", CLUSTER),

@@ -4,6 +4,9 @@
 //! Services. That a workload calls a Service is read from its environment, arguments and ConfigMaps, where the Service
 //! stands as a host; what a program calls without being told is not seen.
 
+mod calls;
+mod policies;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use quench_chart::workload;
@@ -12,6 +15,9 @@ use serde_json::Value;
 
 use super::permissions::Account;
 use super::{at, items, name_of, text, texts};
+
+use calls::call_edges;
+use policies::policies;
 
 /// Who talks to whom.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,28 +158,6 @@ fn of_kind<'v>(objects: &'v [&'v Value], kinds: &'v [&'v str]) -> impl Iterator<
         .iter()
         .copied()
         .filter(move |object| kinds.contains(&text(object, &["kind"]).as_str()))
-}
-
-/// Kubernetes' label selectors: `matchLabels` and `matchExpressions`; an empty one selects all.
-fn selects(selector: &Value, labels: &Value) -> bool {
-    let equal = at(selector, &["matchLabels"])
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-        .all(|(key, value)| text(labels, &[key]) == text(value, &[]));
-    equal
-        && items(selector, &["matchExpressions"]).iter().all(|part| {
-            let key = text(part, &["key"]);
-            let has = at(labels, &[&key]).is_some();
-            let among = texts(part, &["values"]).contains(&text(labels, &[&key]));
-            match text(part, &["operator"]).as_str() {
-                "In" => has && among,
-                "NotIn" => !has || !among,
-                "Exists" => has,
-                "DoesNotExist" => !has,
-                _ => false,
-            }
-        })
 }
 
 fn service_edges(service: &Value, workloads: &[Workload<'_>], edges: &mut BTreeSet<Edge>) {
@@ -403,242 +387,6 @@ fn host_edges(workloads: &[Workload<'_>], edges: &mut BTreeSet<Edge>) {
                 .to_owned(),
             });
         }
-    }
-}
-
-/// Services that stand as a host in what a workload is told.
-fn call_edges(
-    workload: &Workload<'_>,
-    workloads: &[Workload<'_>],
-    services: &[&Value],
-    objects: &[&Value],
-    edges: &mut BTreeSet<Edge>,
-) {
-    let told = told(workload, objects);
-    for service in services {
-        let name = text(service, &["metadata", "name"]);
-        if name.is_empty() || leads_only_to(service, workload, workloads) {
-            continue;
-        }
-        let shown = told.iter().find(|(_, text)| names_host(text, &name));
-        if let Some((place, _)) = shown {
-            edges.insert(Edge {
-                from: workload.name.clone(),
-                to: format!("Service/{name}"),
-                ports: items(service, &["spec", "ports"])
-                    .iter()
-                    .map(port)
-                    .collect(),
-                shown_by: place.clone(),
-            });
-        }
-    }
-}
-
-/// Whether a Service leads to this workload alone: members of a cluster name each other.
-fn leads_only_to(service: &Value, workload: &Workload<'_>, workloads: &[Workload<'_>]) -> bool {
-    let Some(selector) = at(service, &["spec", "selector"]).and_then(Value::as_object) else {
-        return false;
-    };
-    let selected = |workload: &Workload<'_>| {
-        !selector.is_empty()
-            && selector
-                .iter()
-                .all(|(key, value)| text(&workload.labels, &[key]) == text(value, &[]))
-    };
-    selected(workload)
-        && workloads
-            .iter()
-            .all(|other| other.name == workload.name || !selected(other))
-}
-
-/// Texts a workload is told, with the place.
-fn told(workload: &Workload<'_>, objects: &[&Value]) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let mut maps: BTreeSet<String> = BTreeSet::new();
-    for list in ["initContainers", "containers"] {
-        for container in items(&workload.spec, &[list]) {
-            let name = text(container, &["name"]);
-            for entry in items(container, &["env"]) {
-                let key = text(entry, &["name"]);
-                found.push((format!("env {key} of {name}"), text(entry, &["value"])));
-                maps.insert(text(entry, &["valueFrom", "configMapKeyRef", "name"]));
-            }
-            for entry in items(container, &["envFrom"]) {
-                maps.insert(text(entry, &["configMapRef", "name"]));
-            }
-            for key in ["command", "args"] {
-                for word in texts(container, &[key]) {
-                    found.push((format!("{key} of {name}"), word));
-                }
-            }
-        }
-    }
-    for volume in items(&workload.spec, &["volumes"]) {
-        maps.insert(text(volume, &["configMap", "name"]));
-        for source in items(volume, &["projected", "sources"]) {
-            maps.insert(text(source, &["configMap", "name"]));
-        }
-    }
-    maps.remove("");
-    for map in of_kind(objects, &["ConfigMap"]) {
-        let name = text(map, &["metadata", "name"]);
-        if maps.contains(&name) {
-            let data = at(map, &["data"]).and_then(Value::as_object);
-            for (key, value) in data.into_iter().flatten() {
-                found.push((format!("{key} of ConfigMap {name}"), text(value, &[])));
-            }
-        }
-    }
-    found
-}
-
-/// Whether a text names a Service as a host. In a single word the bare name will do; elsewhere something must
-/// show that a host is meant: a scheme or `@` before it, a port or the cluster's domain behind it.
-fn names_host(text: &str, service: &str) -> bool {
-    let single = !text.trim().contains(char::is_whitespace);
-    let part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    text.match_indices(service).any(|(start, _)| {
-        let before = text.get(..start).unwrap_or_default();
-        let after = text.get(start + service.len()..).unwrap_or_default();
-        if before.ends_with(part) || before.ends_with('.') || after.starts_with(part) {
-            return false;
-        }
-        let after_port = after
-            .strip_prefix(':')
-            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
-        let domain = after.strip_prefix('.').is_some_and(|rest| {
-            let mut labels = rest
-                .split(|c: char| !part(c) && c != '.')
-                .next()
-                .unwrap_or("")
-                .split('.');
-            labels.next() == Some("svc") || labels.next() == Some("svc")
-        });
-        let scheme = before.ends_with("://") || before.ends_with('@');
-        let alone = before.is_empty() || before.ends_with(['=', ',', ' ', '"', '\'']);
-        let ends = after.is_empty() || after.starts_with([',', '/', ' ', '"', '\'']);
-        let dotted_on = after.starts_with('.') && !domain;
-        if dotted_on {
-            return false;
-        }
-        after_port || domain || scheme || (single && alone && ends)
-    })
-}
-
-fn policies(objects: &[&Value], workloads: &[Workload<'_>]) -> Vec<PolicyEntry> {
-    let mut found: Vec<PolicyEntry> = of_kind(objects, &["NetworkPolicy"])
-        .map(|policy| {
-            let nothing = Value::Null;
-            let selector = at(policy, &["spec", "podSelector"]).unwrap_or(&nothing);
-            let namespace = text(policy, &["metadata", "namespace"]);
-            let types = texts(policy, &["spec", "policyTypes"]);
-            // Without types, ingress is meant, and egress when there are rules for it (Kubernetes API reference).
-            let limits = |direction: &str, key: &str| {
-                if types.is_empty() {
-                    key == "ingress" || at(policy, &["spec", key]).is_some()
-                } else {
-                    types.iter().any(|name| name == direction)
-                }
-            };
-            let rules = |key: &str, peers: &str, word: &str| -> Vec<String> {
-                items(policy, &["spec", key])
-                    .iter()
-                    .map(|rule| rule_text(rule, peers, word))
-                    .collect()
-            };
-            PolicyEntry {
-                name: text(policy, &["metadata", "name"]),
-                workloads: workloads
-                    .iter()
-                    .filter(|workload| {
-                        let other = text(workload.object, &["metadata", "namespace"]);
-                        other == namespace && selects(selector, &workload.labels)
-                    })
-                    .map(|workload| workload.name.clone())
-                    .collect(),
-                ingress: limits("Ingress", "ingress").then(|| rules("ingress", "from", "from")),
-                egress: limits("Egress", "egress").then(|| rules("egress", "to", "to")),
-            }
-        })
-        .collect();
-    found.sort_by(|a, b| a.name.cmp(&b.name));
-    found
-}
-
-fn rule_text(rule: &Value, peers: &str, word: &str) -> String {
-    let ports: Vec<String> = items(rule, &["ports"])
-        .iter()
-        .map(|entry| {
-            let port = text(entry, &["port"]);
-            let port = if port.is_empty() {
-                "any".to_owned()
-            } else {
-                port
-            };
-            let end = text(entry, &["endPort"]);
-            let port = if end.is_empty() {
-                port
-            } else {
-                format!("{port}-{end}")
-            };
-            with_protocol(&port, &text(entry, &["protocol"]))
-        })
-        .collect();
-    let ports = match ports.as_slice() {
-        [] => "every port".to_owned(),
-        ports => format!("port {}", ports.join(", ")),
-    };
-    let who: Vec<String> = items(rule, &[peers]).iter().map(peer).collect();
-    let who = match who.as_slice() {
-        [] => "anywhere".to_owned(),
-        who => who.join(" or "),
-    };
-    format!("{ports} {word} {who}")
-}
-
-fn peer(peer: &Value) -> String {
-    if let Some(block) = at(peer, &["ipBlock"]) {
-        let except = texts(block, &["except"]);
-        let except = if except.is_empty() {
-            String::new()
-        } else {
-            format!(" except {}", except.join(", "))
-        };
-        return format!("{}{except}", text(block, &["cidr"]));
-    }
-    let labels = |key: &str| at(peer, &[key]).map(selector_text);
-    match (labels("namespaceSelector"), labels("podSelector")) {
-        (None, None) => "nobody".to_owned(),
-        (None, Some(pods)) => format!("pods {pods} of the namespace"),
-        (Some(spaces), None) => format!("every pod of namespaces {spaces}"),
-        (Some(spaces), Some(pods)) => format!("pods {pods} of namespaces {spaces}"),
-    }
-}
-
-fn selector_text(selector: &Value) -> String {
-    let mut parts: Vec<String> = at(selector, &["matchLabels"])
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-        .map(|(key, value)| format!("{key}={}", text(value, &[])))
-        .collect();
-    for part in items(selector, &["matchExpressions"]) {
-        let values = texts(part, &["values"]).join(", ");
-        parts.push(
-            format!(
-                "{} {} {values}",
-                text(part, &["key"]),
-                text(part, &["operator"])
-            )
-            .trim_end()
-            .to_owned(),
-        );
-    }
-    if parts.is_empty() {
-        "of any labels".to_owned()
-    } else {
-        parts.join(", ")
     }
 }
 

@@ -227,10 +227,15 @@ fn concern(permission: &Permission) -> String {
     if permission.verbs.iter().any(|verb| verb == "*") {
         concerns.push("every verb");
     }
-    if resource("*") && permission.resources.iter().any(|r| r.starts_with('*')) {
+    let everything = permission
+        .resources
+        .iter()
+        .any(|resource| resource.starts_with('*'));
+    if everything {
         concerns.push("every resource");
     }
-    if concerns.is_empty() {
+    // Of everything, no part need be named.
+    if !everything {
         for (found, told) in [
             (resource("secrets") && verb(&reads), "reads Secrets"),
             (
