@@ -220,8 +220,7 @@ pub const FRAMEWORKS: &[Framework] = &[
                 "host paths are limited and read-only",
                 "",
             ),
-            control("runAsUser", "users and groups are not root", "")
-                .by(&["run-as-non-root", "fs-group"]),
+            control("runAsUser", "users and groups are not root", "").by(&["run-as-non-root"]),
             control("allowPrivilegeEscalation", "no gaining of privileges", ""),
             control("seLinux", "SELinux confines containers", ""),
             control("AppArmor", "AppArmor confines containers", ""),
@@ -411,11 +410,8 @@ pub const FRAMEWORKS: &[Framework] = &[
                 "which users the node has is not seen",
             )
             .by(&["high-uid"]),
-            control("A19", "only storage that is needed is mounted", "").by(&[
-                "no-host-path",
-                "volume-types",
-                "fs-group",
-            ]),
+            control("A19", "only storage that is needed is mounted", "")
+                .by(&["no-host-path", "volume-types"]),
             control(
                 "A20",
                 "configuration data is versioned and protected",
