@@ -28,14 +28,21 @@ const REPORT_LIMIT: u64 = 256 << 20;
 pub async fn of_package(store: &Store, lineage: &[Package]) -> Result<Option<Report>> {
     let hardened =
         |package: &&Package| matches!(package.level, Level::Configured | Level::Operable);
+    let mut newest: Option<Report> = None;
     for package in lineage.iter().filter(hardened) {
         let kind = Some(media_type::REPORT);
         let found = attachments(store, &package.revision.digest, kind).await?;
-        if let Some(report) = found.first() {
-            return Ok(Some(store.read_json(&report.document, REPORT_LIMIT).await?));
+        let Some(attached) = found.first() else {
+            continue;
+        };
+        let report: Report = store.read_json(&attached.document, REPORT_LIMIT).await?;
+        match &mut newest {
+            None => newest = Some(report),
+            // Only level 2 looks at the chart's parameters.
+            Some(newest) => newest.parameters = report.parameters.or(newest.parameters.take()),
         }
     }
-    Ok(None)
+    Ok(newest)
 }
 
 /// A chart, examined.

@@ -10,6 +10,7 @@ mod diagram;
 mod findings;
 mod objects;
 mod overview;
+mod parameters;
 mod software;
 mod values;
 
@@ -132,6 +133,7 @@ fn sections(subject: &Subject<'_>) -> Vec<Section> {
     let mut sections = vec![overview::numbers(subject)];
     if let Some(report) = subject.report {
         sections.extend(changes::sections(report));
+        sections.extend(parameters::section(report));
         sections.push(controls::section(report));
         sections.extend(objects::network(report));
     }
