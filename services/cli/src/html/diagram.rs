@@ -5,7 +5,7 @@
 
 mod layers;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 use quench_rules::hardening::overview::{Edge, Exposure, Network, Node, NodeKind};
@@ -385,6 +385,8 @@ fn cut(name: &str, longest: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn network(edges: &[(&str, &str)]) -> Network {
