@@ -88,6 +88,7 @@ pub fn facts(image: &Image) -> ImageFacts {
                         .iter()
                         .any(|file| script(tree, *file).is_some_and(|text| text_switches(&text))))
         }),
+        digest: None,
         source: Some(FactsSource::Image),
     }
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Digest;
+
 /// What an image says about how it wants to run. Read from the image's configuration and files, or stated by
 /// a [`FactsFile`]. `None` means *not known*, never *no*.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +41,9 @@ pub struct ImageFacts {
     /// it needs capabilities to start. `None`: not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entrypoint_switches_user: Option<bool>,
+    /// Digest of the image, where it is stated for an image that is not fetched: the chart names it by that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
     /// Where these facts come from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<FactsSource>,

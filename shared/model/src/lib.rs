@@ -29,4 +29,4 @@ pub use policy::{Gate, ImageSelection, ParameterPolicy, Policy, PolicyError, Rul
 pub use reference::{ImageReference, ReferenceError};
 pub use severity::{Severity, SeverityError};
 pub use stage::{Stage, StageError, Trust};
-pub use target::Target;
+pub use target::{ContainerResources, Egress, PodSecurityLevel, PullPolicy, ServiceType, Target};

@@ -81,7 +81,34 @@ impl ParameterPolicy {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RuleSetting {
     /// Whether the rule is evaluated and fixed.
+    #[serde(default = "yes")]
     pub enabled: bool,
+    /// Whether what the rule would only report is fixed: the decision that a rule reported without knowing it to be
+    /// safe asks for.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub fix: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
+fn is_no(value: &bool) -> bool {
+    !value
+}
+
+impl Default for RuleSetting {
+    /// In force, and fixing what is safe to fix.
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            fix: false,
+        }
+    }
 }
 
 /// What refuses a package. The default refuses what has a fix and is critical, everything known to be exploited,

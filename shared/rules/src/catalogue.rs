@@ -4,9 +4,11 @@
 //! from the declaration. A check that only reports has no fixes, and costs the chart nothing.
 
 mod accounts;
+mod charts;
 mod filesystem;
 mod images;
 mod isolation;
+mod kernel;
 mod networking;
 mod operation;
 mod privileges;
@@ -24,7 +26,8 @@ use crate::rule::{
 use crate::template::definitions;
 use crate::{Evidence, Settings};
 
-const FAMILIES: [&[&Rule]; 10] = [
+const FAMILIES: [&[&Rule]; 12] = [
+    kernel::RULES,
     users::RULES,
     privileges::RULES,
     filesystem::RULES,
@@ -35,6 +38,7 @@ const FAMILIES: [&[&Rule]; 10] = [
     secrets::RULES,
     networking::RULES,
     operation::RULES,
+    charts::RULES,
 ];
 
 /// Every rule, in the order in which they are applied.

@@ -90,6 +90,10 @@ fn place(check: &Check) -> String {
         Scope::Pod => "pods",
         Scope::Container => "containers, init containers included",
         Scope::RegularContainer => "containers",
+        Scope::Release => {
+            "workloads whose pods go by a selector, once all of the release is rendered"
+        }
+        Scope::Chart => "the chart and its values",
     };
     match check.kinds {
         [] => what.to_owned(),
@@ -111,6 +115,19 @@ fn steps(step: &Step) -> Vec<String> {
         Step::RemoveItems(path, _) => {
             vec![format!("takes the offending items out of {}", field(path))]
         }
+        Step::RemoveRepeated(path, key) => vec![format!(
+            "takes items of {} out that a later one of the same {key} overrides",
+            field(path)
+        )],
+        Step::Each(path, _, inner) => inner
+            .iter()
+            .flat_map(steps)
+            .map(|line| format!("{line}, for each in {}", field(path)))
+            .collect(),
+        Step::Isolate(direction) => vec![format!(
+            "adds a NetworkPolicy for {} of the workload's pods",
+            direction.name().to_lowercase()
+        )],
         Step::When(_, inner) => inner
             .iter()
             .flat_map(steps)
@@ -163,6 +180,8 @@ fn put(expression: &Expression) -> String {
                 .collect();
             format!("{{{}}}", entries.join(", "))
         }
+        Expression::One(one) => format!("[{}]", put(one)),
+        Expression::Each(path, key) => format!("every {key} of {}", field(path)),
         Expression::Of(path) => format!("what {} says", field(path)),
         Expression::Pinned => {
             "the image's reference with its digest, at the registry of the settings if there is one"

@@ -3,7 +3,9 @@
 //! [`harden`] does to an object what a hardened chart does at render time, and tells what it found and did;
 //! [`broken`] only tells what is wrong. Both look into `List` objects.
 
+mod network;
 mod place;
+mod quantity;
 mod steps;
 mod view;
 
@@ -13,11 +15,12 @@ use quench_model::{Evidence as Fact, Level, Waiver};
 use serde_json::Value;
 
 use crate::evidence::Evidence;
-use crate::rule::{Check, Rule, Scope};
+use crate::rule::{Check, Rule, Scope, Step};
 use crate::settings::Settings;
 use crate::siblings::Siblings;
 use crate::{release::Release, rules};
 
+use network::{Neighbours, Network};
 use place::Place;
 use view::View;
 
@@ -130,8 +133,8 @@ pub fn looked_at(object: &Value, surroundings: Surroundings<'_>) -> BTreeMap<&'s
     each(&mut object.clone(), 0, &mut |object| {
         let pass = Pass::new(surroundings, object);
         for place in Place::all(object, surroundings.evidence) {
-            let view = View::new(object, &place, surroundings);
             for rule in rules().filter(|rule| pass.is_in_force(rule)) {
+                let view = View::new(object, &place, surroundings, rule.id);
                 let checks = rule.checks.iter();
                 // Checks of one rule that look at the same place are one look.
                 let is_about =
@@ -143,6 +146,68 @@ pub fn looked_at(object: &Value, surroundings: Surroundings<'_>) -> BTreeMap<&'s
         }
     });
     counts
+}
+
+/// How many workloads of a release each rule about the whole of it is about.
+pub fn looked_at_in_release(
+    objects: &[&Value],
+    surroundings: Surroundings<'_>,
+) -> BTreeMap<&'static str, usize> {
+    let neighbours = Neighbours::of(objects.iter().copied(), surroundings.release);
+    let mut counts = BTreeMap::new();
+    for workload in neighbours.workloads() {
+        let place = Place::of_release(workload.object, neighbours.network(workload));
+        let pass = Pass::new(surroundings, workload.object);
+        for rule in rules().filter(|rule| pass.is_in_force(rule)) {
+            let view = View::new(workload.object, &place, surroundings, rule.id);
+            let is_about = |check: &Check| pass.fits(&place, check) && view.holds(&check.applies);
+            if rule.checks.iter().any(is_about) {
+                *counts.entry(rule.id).or_default() += 1;
+            }
+        }
+    }
+    counts
+}
+
+/// Goes through the rules that look at a whole release, over all of its hardened objects: the objects they add, and
+/// every place where one was not met. `release` and `siblings` of the surroundings are those of the root chart.
+pub fn complete(objects: &[&Value], surroundings: Surroundings<'_>) -> (Vec<Value>, Vec<Verdict>) {
+    if surroundings.settings.disabled {
+        return (Vec::new(), Vec::new());
+    }
+    whole(objects, surroundings, true)
+}
+
+/// Every workload of a release that does not meet a rule about the whole release.
+pub fn incomplete(objects: &[&Value], surroundings: Surroundings<'_>) -> Vec<Verdict> {
+    whole(objects, surroundings, false).1
+}
+
+fn whole(
+    objects: &[&Value],
+    surroundings: Surroundings<'_>,
+    fixes: bool,
+) -> (Vec<Value>, Vec<Verdict>) {
+    let neighbours = Neighbours::of(objects.iter().copied(), surroundings.release);
+    let (mut added, mut verdicts) = (Vec::new(), Vec::new());
+    for workload in neighbours.workloads() {
+        let network = neighbours.network(workload);
+        let place = Place::of_release(workload.object, network.clone());
+        let mut pass = Pass::new(surroundings, workload.object);
+        pass.fixes = fixes;
+        for rule in rules() {
+            if !pass.is_in_force(rule) {
+                continue;
+            }
+            for check in rule.checks {
+                if pass.fits(&place, check) {
+                    pass.release(workload.object, &place, &network, rule, check, &mut added);
+                }
+            }
+        }
+        verdicts.append(&mut pass.verdicts);
+    }
+    (added, verdicts)
 }
 
 fn each(object: &mut Value, depth: usize, work: &mut dyn FnMut(&mut Value)) {
@@ -215,15 +280,77 @@ impl<'a> Pass<'a> {
     fn fits(&self, place: &Place, check: &Check) -> bool {
         let scope = match check.scope {
             Scope::Object => place.is_object(),
-            Scope::Pod => place.is_pod(),
+            Scope::Pod => place.is_pod() && place.network.is_none(),
             Scope::Container => place.container.is_some(),
             Scope::RegularContainer => place.is_regular_container(),
+            Scope::Release => place.network.is_some(),
+            // Code of its own looks at those.
+            Scope::Chart => false,
         };
         scope && (check.kinds.is_empty() || check.kinds.contains(&self.kind.as_str()))
     }
 
+    /// A check of the whole release, at one workload.
+    fn release(
+        &mut self,
+        object: &Value,
+        place: &Place,
+        network: &Network,
+        rule: &'static Rule,
+        check: &Check,
+        added: &mut Vec<Value>,
+    ) {
+        let view = View::new(object, place, self.surroundings, rule.id);
+        if !(view.holds(&check.applies) && view.holds(&check.broken)) {
+            return;
+        }
+        let Surroundings {
+            settings, release, ..
+        } = self.surroundings;
+        let fix = check.fixes.iter().find(|fix| view.holds(&fix.when));
+        let outcome = match (
+            settings.waiver(rule.id, &self.kind, &self.name, None),
+            fix.filter(|_| self.fixes),
+        ) {
+            (Some(waiver), _) => Outcome::Waived(waiver.clone()),
+            (None, None) => unfixed(&view, check),
+            (None, Some(fix)) => {
+                let made = fix.steps.iter().filter_map(|step| match step {
+                    Step::Isolate(direction) => {
+                        Some(network.policy(object, *direction, settings, release))
+                    }
+                    _ => None,
+                });
+                let mut changes = Vec::new();
+                for policy in made {
+                    let name = policy.pointer("/metadata/name").and_then(Value::as_str);
+                    let field = format!("NetworkPolicy/{}", name.unwrap_or_default());
+                    changes.push(Change {
+                        path: field.clone(),
+                        field,
+                        before: None,
+                        after: policy.get("spec").cloned(),
+                    });
+                    added.push(policy);
+                }
+                Outcome::Fixed {
+                    changes,
+                    evidence: network.evidence(),
+                }
+            }
+        };
+        self.verdicts.push(Verdict {
+            rule: rule.id,
+            kind: self.kind.clone(),
+            name: self.name.clone(),
+            container: None,
+            image: None,
+            outcome,
+        });
+    }
+
     fn check(&mut self, object: &mut Value, place: &Place, rule: &'static Rule, check: &Check) {
-        let view = View::new(object, place, self.surroundings);
+        let view = View::new(object, place, self.surroundings, rule.id);
         if !(view.holds(&check.applies) && view.holds(&check.broken)) {
             return;
         }
@@ -237,7 +364,7 @@ impl<'a> Pass<'a> {
         );
         let outcome = match waiver {
             Some(waiver) => Outcome::Waived(waiver.clone()),
-            None => self.fix(object, place, check),
+            None => self.fix(object, place, rule.id, check),
         };
         self.verdicts.push(Verdict {
             rule: rule.id,
@@ -249,16 +376,11 @@ impl<'a> Pass<'a> {
         });
     }
 
-    fn fix(&self, object: &mut Value, place: &Place, check: &Check) -> Outcome {
-        let view = View::new(object, place, self.surroundings);
+    fn fix(&self, object: &mut Value, place: &Place, rule: &'static str, check: &Check) -> Outcome {
+        let view = View::new(object, place, self.surroundings, rule);
         let fix = check.fixes.iter().find(|fix| view.holds(&fix.when));
         let Some(fix) = fix.filter(|_| self.fixes) else {
-            let reason = check.unfixed.iter().find(|reason| view.holds(&reason.when));
-            return Outcome::Unfixed {
-                reason: reason
-                    .map_or("nothing can be done about it in the chart", |r| r.text)
-                    .to_owned(),
-            };
+            return unfixed(&view, check);
         };
         let evidence = fix
             .evidence
@@ -266,13 +388,42 @@ impl<'a> Pass<'a> {
             .filter_map(|path| view.fact(path))
             .collect();
         let mut changes = Vec::new();
-        steps::run(object, place, self.surroundings, fix.steps, &mut changes);
-        let view = View::new(object, place, self.surroundings);
+        steps::run(
+            object,
+            place,
+            self.surroundings,
+            rule,
+            fix.steps,
+            &mut changes,
+        );
+        let view = View::new(object, place, self.surroundings, rule);
         if view.holds(&check.broken) {
             return Outcome::Unfixed {
                 reason: "its fix does not help here; this is a defect of the rule".to_owned(),
             };
         }
         Outcome::Fixed { changes, evidence }
+    }
+}
+
+/// Most items named in a reason.
+const MAX_WITNESSES: usize = 6;
+
+/// Why nothing is done, and about what.
+fn unfixed(view: &View<'_>, check: &Check) -> Outcome {
+    let reason = check.unfixed.iter().find(|reason| view.holds(&reason.when));
+    let reason = reason.map_or("nothing can be done about it in the chart", |r| r.text);
+    let mut witnesses = view.witnesses(&check.broken);
+    witnesses.dedup();
+    let more = witnesses.len().saturating_sub(MAX_WITNESSES);
+    witnesses.truncate(MAX_WITNESSES);
+    if more > 0 {
+        witnesses.push(format!("{more} more"));
+    }
+    Outcome::Unfixed {
+        reason: match witnesses.as_slice() {
+            [] => reason.to_owned(),
+            all => format!("{reason} ({})", all.join("; ")),
+        },
     }
 }

@@ -58,8 +58,15 @@ impl Evidence {
                 continue;
             }
             let mut written = vec![reference.clone()];
-            if let Ok(reference) = reference.parse::<ImageReference>() {
-                written.extend(spellings(&reference));
+            if let Ok(parsed) = reference.parse::<ImageReference>() {
+                written.extend(spellings(&parsed));
+                if let Some(digest) = &facts.digest {
+                    let pin = pin(&parsed, digest);
+                    for spelling in every_spelling(&parsed, std::slice::from_ref(reference), digest)
+                    {
+                        self.pins.entry(spelling).or_insert_with(|| pin.clone());
+                    }
+                }
             }
             for spelling in written {
                 self.images.entry(spelling).or_insert_with(|| value.clone());
@@ -193,6 +200,9 @@ fn every_spelling(reference: &ImageReference, rendered: &[String], digest: &Dige
 /// Facts as the rule language reads them: writable paths always with `path`, `copyUp` and a name for their volume.
 fn facts_value(facts: &ImageFacts) -> Value {
     let mut value = serde_json::to_value(facts).unwrap_or_default();
+    if let Some(map) = value.as_object_mut() {
+        map.shift_remove("digest");
+    }
     if let (Some(paths), Some(map)) = (&facts.writable, value.as_object_mut()) {
         let paths = paths
             .iter()

@@ -22,7 +22,7 @@ use std::sync::LazyLock;
 
 use quench_chart::chart::{Chart, ChartError};
 use quench_chart::compare::{Comparison, Options, compare};
-use quench_chart::render::{Helm, RenderError, Rendered, Request};
+use quench_chart::render::{Document, Helm, RenderError, Rendered, Request};
 use quench_chart::rewrite::{driver, is_rewritten, restore, rewrite};
 use quench_chart::values_documentation::{
     SCHEMA, ValuesDocumentation, generated_schema, is_generated_schema, values_documentation,
@@ -47,6 +47,9 @@ use tree::Tree;
 
 /// Name of the file in a hardened chart that tells what was done.
 pub const GUIDE: &str = "HARDENING.md";
+
+/// Namespace of the release that a chart is looked at in.
+const NAMESPACE: &str = "release-namespace";
 
 /// What a chart is hardened for.
 #[derive(Debug, Clone, Copy)]
@@ -366,13 +369,14 @@ impl Work<'_> {
         let settings = Settings::new(self.demands.policy, self.demands.target);
         let mut text = definitions(self.level, self.demands.evidence, &settings);
         text.push_str(&defaults.definition());
-        let mut chart = rewrite(self.plain, &driver::library(&text))?;
+        let library = driver::library(&text);
+        let mut chart = rewrite(self.plain, &library)?;
         defaults.put_into(&mut chart)?;
         if let Some(schema) = schema {
             chart.insert(SCHEMA, schema.to_owned())?;
         }
         let expected = Expected::new(self, defaults).await?;
-        tree::add_siblings_files(&mut chart, self.plain, &expected.before)?;
+        tree::complete(&mut chart, &library, self.plain, &expected.before)?;
         let after = self.helm.render(&chart, &self.base.request).await?;
         let comparison = expected.compare(self, &after).await?;
         if !comparison.is_same() {
@@ -415,7 +419,7 @@ impl Expected {
                 work.helm.render(work.plain, &request).await?
             }
         };
-        let tree = Tree::new(work.plain, &request.release, &before);
+        let tree = Tree::new(work.plain, &request, &before);
         let (rendered, verdicts) = harden(&before, &tree, work.surroundings());
         Ok(Self {
             chosen: defaults.clone(),
@@ -441,7 +445,7 @@ impl Expected {
         let second = work.helm.render(work.plain, &self.request).await?;
         let (again, _) = harden(
             &second,
-            &Tree::new(work.plain, &self.request.release, &second),
+            &Tree::new(work.plain, &self.request, &second),
             work.surroundings(),
         );
         options.again = std::slice::from_ref(&again);
@@ -461,7 +465,7 @@ impl Expected {
             before,
             ..
         } = work.base;
-        let tree = Tree::new(work.plain, &request.release, before);
+        let tree = Tree::new(work.plain, request, before);
         let mut report = Report {
             chart: work.plain.name().to_owned(),
             version: work.plain.version().to_owned(),
@@ -507,7 +511,7 @@ impl Expected {
             .map(|verdict| (verdict.rule, verdict.location()))
             .collect();
         let before = &work.base.before;
-        let tree = Tree::new(work.plain, &work.base.request.release, before);
+        let tree = Tree::new(work.plain, &work.base.request, before);
         let mut found = broken(before, &tree, surroundings);
         found.retain(|verdict| !left.contains(&(verdict.rule, verdict.location())));
         found
@@ -523,6 +527,9 @@ impl Expected {
                 }
             }
         }
+        let objects: Vec<&Value> = self.before.objects().collect();
+        let around = self.tree.around_release(surroundings);
+        counts.extend(evaluate::looked_at_in_release(&objects, around));
         counts
     }
 }
@@ -572,7 +579,7 @@ fn surroundings<'a>(
 /// The chart without anything hardening put into it.
 fn plain(chart: &Chart) -> Result<Chart, HardenError> {
     let mut plain = restore(chart)?;
-    tree::remove_siblings_files(&mut plain)?;
+    tree::remove_own_files(&mut plain)?;
     parameters::remove_file(&mut plain)?;
     if plain.text(SCHEMA).is_some_and(is_generated_schema) {
         plain.remove(SCHEMA)?;
@@ -593,6 +600,9 @@ fn request(demands: Demands<'_>) -> Result<Request, HardenError> {
         .collect::<Result<_, _>>()?;
     Ok(Request {
         values,
+        // Any but `default`, so that a chart that writes that one in so many words is told from one that goes
+        // where the release goes.
+        namespace: NAMESPACE.to_owned(),
         kube_version: demands.target.kube_version.clone(),
         ..Request::default()
     })
@@ -652,6 +662,16 @@ fn harden(
             verdicts.extend(evaluate::harden(object, around));
         }
     }
+    let objects: Vec<&Value> = hardened.objects().collect();
+    let (added, more) = evaluate::complete(&objects, tree.around_release(surroundings));
+    verdicts.extend(more);
+    hardened
+        .documents
+        .extend(added.into_iter().map(|object| Document {
+            source: String::new(),
+            text: String::new(),
+            object: Some(object),
+        }));
     (hardened, verdicts)
 }
 
@@ -666,6 +686,11 @@ fn broken(rendered: &Rendered, tree: &Tree, surroundings: Surroundings<'_>) -> V
             ));
         }
     }
+    let objects: Vec<&Value> = rendered.objects().collect();
+    found.extend(evaluate::incomplete(
+        &objects,
+        tree.around_release(surroundings),
+    ));
     found
 }
 

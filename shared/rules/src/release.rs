@@ -5,6 +5,8 @@
 pub struct Release {
     /// Name of the release.
     pub name: String,
+    /// Namespace it goes to.
+    pub namespace: String,
     /// What installs it: `Helm`.
     pub service: String,
     /// Name of the chart, or the alias it goes by.

@@ -181,6 +181,11 @@ pub enum Scope {
     Container,
     /// At each container that is no init container.
     RegularContainer,
+    /// At each workload whose pods go by a selector (Deployment, StatefulSet, DaemonSet, ReplicaSet), once all else of
+    /// the release was rendered and hardened. Steps cannot change it any more; they can add objects.
+    Release,
+    /// At the chart as a whole, by code of its own that looks at its values; see `hardening`.
+    Chart,
 }
 
 /// What to do about a broken rule.
@@ -229,9 +234,9 @@ pub enum Root {
     Image,
     /// The lock's entry for the container's image. Cannot be changed.
     Pin,
-    /// The item of the innermost list looked through.
+    /// The item of the innermost list looked through. Can be changed within [`Step::Each`] alone.
     Item,
-    /// Settings in force: `registry`, `platform`. Cannot be changed.
+    /// Facts of the target in force, by their names in `global.hardening`. Cannot be changed.
     Settings,
 }
 
@@ -319,6 +324,8 @@ pub enum Condition {
     Is(Path, Literal),
     /// A number is there, and it is smaller.
     Below(Path, i64),
+    /// Quantities (Kubernetes: `500m`, `1Gi`) are there, the first at most the second.
+    AtMost(Path, Path),
     /// A list is there that has the text.
     Has(Path, &'static str),
     /// A text is there that starts so.
@@ -336,6 +343,19 @@ pub enum Condition {
     Mounted(Path),
     /// What the same chart shows about the pod's account.
     Account(Account),
+    /// A list is there that has two maps with the same text under that key.
+    Repeats(Path, &'static str),
+    /// A map is there that has one of these texts under a key that has that in it, whatever its case.
+    AnyValue(Path, &'static str, &'static [&'static str]),
+    /// A map is there of which some key starts so and has that text as its value.
+    AnyPair(Path, &'static str, &'static str),
+    /// Settings or policy say that the rule fixes what it would only report: `rules.<id>.fix`.
+    Decided,
+    /// A network policy of the release selects the workload's pods, or may do so ([`Scope::Release`] alone).
+    Isolated(Direction),
+    /// The release shows at least one port that the workload's pods listen on, and leaves none open
+    /// ([`Scope::Release`] alone).
+    PortsKnown,
     /// A Service of the same chart leads to a TCP port of the container.
     Served,
     /// The container's image is one of the registry in [`Root::Settings`].
@@ -349,6 +369,25 @@ pub enum Condition {
     Any(&'static [Condition]),
     /// Does not hold.
     Not(&'static Condition),
+}
+
+/// Which way traffic goes, seen from the pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// To it.
+    Ingress,
+    /// From it.
+    Egress,
+}
+
+impl Direction {
+    /// Name of it in network policies.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ingress => "Ingress",
+            Self::Egress => "Egress",
+        }
+    }
 }
 
 /// What a chart shows about the account a pod runs under.
@@ -389,6 +428,14 @@ pub enum Step {
     Append(Path, &'static str),
     /// Takes items that meet the condition out of a list; an empty list goes altogether.
     RemoveItems(Path, Condition),
+    /// Takes maps out of a list that have the same text under that key as a later one.
+    RemoveRepeated(Path, &'static str),
+    /// Does steps to each map in a list that meets the condition, as [`Root::Item`].
+    Each(Path, Condition, &'static [Step]),
+    /// Adds a network policy to the release for the workload's pods ([`Scope::Release`] alone): what the release
+    /// shows that they listen on, or where the settings say that they may connect to, stays open, and so does
+    /// everything between the pods of the release.
+    Isolate(Direction),
     /// Does steps only when a condition holds.
     When(Condition, &'static [Step]),
     /// Mounts an empty volume at each path in a list of writable paths that lies on no volume yet.
@@ -404,8 +451,12 @@ pub enum Expression {
     Literal(Literal),
     /// A map.
     Map(&'static [(&'static str, Expression)]),
+    /// A list of one.
+    One(&'static Expression),
     /// What is somewhere else.
     Of(Path),
+    /// The texts that maps of a list have under a key, each once.
+    Each(Path, &'static str),
     /// The image's reference with its digest; at the registry of the settings where there is one.
     Pinned,
     /// The port that [`Condition::Served`] found.

@@ -1,4 +1,4 @@
-//! What decides, beside rules and evidence: switches, registry, platform, waivers.
+//! What decides, beside rules and evidence: switches, facts of the target, decisions, waivers.
 
 use std::collections::BTreeSet;
 
@@ -7,17 +7,34 @@ use serde_json::{Map, Value, json};
 
 use crate::{parameters, rules};
 
+/// Facts of the target that a chart reads at each render, by their names in `global.hardening`, with the kind of value
+/// each has: as templates name kinds.
+pub(crate) const FACTS: [(&str, &str); 12] = [
+    ("egress", "map"),
+    ("emptyDirSize", "string"),
+    ("nodeSysctls", "bool"),
+    ("platform", "string"),
+    ("podSecurity", "string"),
+    ("pullPolicy", "string"),
+    ("registry", "string"),
+    ("resources", "map"),
+    ("runtimeClass", "string"),
+    ("serviceType", "string"),
+    ("tlsSecret", "string"),
+    ("userNamespaces", "bool"),
+];
+
 /// Settings in force for one render.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Settings {
     /// Whether the chart hardens itself at all.
     pub disabled: bool,
-    /// Registry (and path prefix) images are pulled from, instead of their own.
-    pub registry: Option<String>,
-    /// `kubernetes` or `openshift`.
-    pub platform: Option<String>,
+    /// Facts of the target by the names they go by in `global.hardening`; an object, or null where there are none.
+    pub facts: Value,
     /// Rules that are switched off.
     pub off: BTreeSet<String>,
+    /// Rules that fix what they would only report.
+    pub decided: BTreeSet<String>,
     /// Accepted deviations.
     pub waivers: Vec<Waiver>,
 }
@@ -36,11 +53,21 @@ pub enum SettingsError {
 impl Settings {
     /// The defaults a policy and a target make.
     pub fn new(policy: &Policy, target: &Target) -> Self {
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        // Serializing plain maps, lists and strings cannot fail.
+        let all = serde_json::to_value(target).unwrap_or_default();
+        let mut facts = Map::new();
+        for (name, kind) in FACTS {
+            put_fact(&mut facts, name, kind, all.get(name));
+        }
         Self {
             disabled: false,
-            registry: given(&target.registry),
-            platform: given(&target.platform),
+            facts: Value::Object(facts),
+            decided: policy
+                .rules
+                .iter()
+                .filter(|(_, setting)| setting.fix)
+                .map(|(id, _)| id.clone())
+                .collect(),
             off: policy
                 .rules
                 .iter()
@@ -69,14 +96,14 @@ impl Settings {
         };
         let is = |value: Option<&Value>, word: &str| value.is_some_and(|v| printed(v) == word);
         self.disabled |= is(hardening.get("enabled"), "false");
-        for (key, setting) in [
-            ("registry", &mut self.registry),
-            ("platform", &mut self.platform),
-        ] {
-            if let Some(text) = hardening.get(key).and_then(Value::as_str) {
-                *setting = Some(text.to_owned()).filter(|text| !text.is_empty());
-            }
+        let mut facts = match self.facts {
+            Value::Object(facts) => facts,
+            _ => Map::new(),
+        };
+        for (name, kind) in FACTS {
+            put_fact(&mut facts, name, kind, hardening.get(name));
         }
+        self.facts = Value::Object(facts);
         for (id, rule) in hardening
             .get("rules")
             .and_then(Value::as_object)
@@ -87,6 +114,11 @@ impl Settings {
                 self.off.insert(id.clone());
             } else if is(rule.get("enabled"), "true") {
                 self.off.remove(id);
+            }
+            if is(rule.get("fix"), "true") {
+                self.decided.insert(id.clone());
+            } else if is(rule.get("fix"), "false") {
+                self.decided.remove(id);
             }
         }
         for waiver in hardening
@@ -102,35 +134,42 @@ impl Settings {
 
     /// The form in which templates read the defaults.
     pub(crate) fn to_json(&self) -> Value {
-        let off: Map<String, Value> = self
-            .off
-            .iter()
-            .map(|id| (id.clone(), Value::Bool(true)))
-            .collect();
+        let set = |ids: &BTreeSet<String>| -> Map<String, Value> {
+            ids.iter()
+                .map(|id| (id.clone(), Value::Bool(true)))
+                .collect()
+        };
         json!({
-            "registry": self.registry,
-            "platform": self.platform,
-            "off": off,
+            "facts": self.facts.as_object().cloned().unwrap_or_default(),
+            "off": set(&self.off),
+            "decided": set(&self.decided),
             "waivers": self.waivers,
         })
     }
 
     /// Reads what [`Settings::to_json`] wrote.
     pub(crate) fn from_json(value: &Value) -> Self {
-        let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+        let set = |key: &str| {
+            value
+                .get(key)
+                .and_then(Value::as_object)
+                .into_iter()
+                .flat_map(|set| set.keys().cloned())
+                .collect()
+        };
         let waivers = value.get("waivers").cloned().unwrap_or_default();
         Self {
             disabled: false,
-            registry: text("registry"),
-            platform: text("platform"),
-            off: value
-                .get("off")
-                .and_then(Value::as_object)
-                .into_iter()
-                .flat_map(|off| off.keys().cloned())
-                .collect(),
+            facts: value.get("facts").cloned().unwrap_or_default(),
+            off: set("off"),
+            decided: set("decided"),
             waivers: serde_json::from_value(waivers).unwrap_or_default(),
         }
+    }
+
+    /// A fact that is a text.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.facts.get(name).and_then(Value::as_str)
     }
 
     pub(crate) fn waiver(
@@ -143,6 +182,20 @@ impl Settings {
         self.waivers
             .iter()
             .find(|waiver| waiver.covers(rule, kind, name, container))
+    }
+}
+
+/// Puts a fact over the one that is there, if it is of its kind; an empty text takes that away.
+fn put_fact(facts: &mut Map<String, Value>, name: &str, kind: &str, given: Option<&Value>) {
+    let Some(given) = given else { return };
+    match (kind, given) {
+        ("string", Value::String(text)) if text.is_empty() => {
+            facts.shift_remove(name);
+        }
+        ("string", Value::String(_)) | ("bool", Value::Bool(_)) | ("map", Value::Object(_)) => {
+            facts.insert(name.to_owned(), given.clone());
+        }
+        _ => {}
     }
 }
 

@@ -16,14 +16,15 @@ use crate::evidence::Evidence;
 use crate::relocation;
 use crate::rule::{Check, Condition, Scope};
 use crate::rules;
-use crate::settings::Settings;
-use crate::workload::{GROUPS, WORKLOADS};
+use crate::settings::{FACTS, Settings};
+use crate::workload::{GROUPS, SELECTING, WORKLOADS};
 
 use conditions::Compiler;
 use quench_model::Level;
 
 const LIBRARY: &str = concat!(
     include_str!("template/library.tpl"),
+    include_str!("template/network.tpl"),
     include_str!("template/relocation.tpl")
 );
 
@@ -33,31 +34,45 @@ pub const SIBLINGS_FILE: &str = "_quench-siblings.tpl";
 /// Definitions with which a chart hardens itself: rules up to `level`, what is known of its images, and
 /// default settings. The token `@quench@` stands for the prefix of definition names.
 pub fn definitions(level: Level, evidence: &Evidence, settings: &Settings) -> String {
-    let mut sections = [String::new(), String::new(), String::new()];
+    let mut sections = [const { String::new() }; 4];
     for rule in rules().filter(|rule| rule.level <= level) {
         for check in rule.checks.iter().filter(|check| !check.fixes.is_empty()) {
             let index = match check.scope {
                 Scope::Container | Scope::RegularContainer => 0,
                 Scope::Pod => 1,
                 Scope::Object => 2,
+                Scope::Release => 3,
+                Scope::Chart => continue,
             };
             if let Some(section) = sections.get_mut(index) {
                 section.push_str(&compile(rule.id, check));
             }
         }
     }
-    let [container, pod, object] = sections;
+    let [container, pod, object, release] = sections;
     let workloads: Vec<String> = WORKLOADS
         .iter()
         .map(|(kind, keys)| format!("{} {}", quoted(kind), list(keys)))
+        .collect();
+    let facts: Vec<String> = FACTS
+        .iter()
+        .map(|(name, kind)| format!("{} {}", quoted(name), quoted(kind)))
         .collect();
     let groups: Vec<String> = GROUPS.iter().map(|group| quoted(group)).collect();
     let parts = [
         ("@container@", container),
         ("@pod@", pod),
         ("@object@", object),
+        ("@release@", release),
+        (
+            "@selecting@",
+            list(&SELECTING)
+                .trim_matches(['(', ')'])
+                .replacen("list ", "", 1),
+        ),
         ("@workloads@", workloads.join(" ")),
         ("@groups@", groups.join(" ")),
+        ("@facts@", facts.join(" ")),
         ("@never@", list(&relocation::NEVER)),
         ("@names@", list(&relocation::NAMES)),
         ("@containers@", list(&relocation::CONTAINERS)),
@@ -67,6 +82,16 @@ pub fn definitions(level: Level, evidence: &Evidence, settings: &Settings) -> St
         ("@evidence@", embedded(&evidence.to_json())),
     ];
     fill(&compact(LIBRARY), &parts)
+}
+
+/// Path in the root chart of the template that Helm renders after all others: it renders templates of deeper folders
+/// first, and those of one folder in descending order of their names, in which nothing that charts use comes before
+/// an exclamation mark.
+pub const RELEASE_FILE: &str = "templates/!quench.yaml";
+
+/// Content of that template. Objects that rules add to the release are its.
+pub fn release_file(prefix: &str) -> String {
+    format!("{{{{- include \"{prefix}.release\" . -}}}}\n")
 }
 
 /// Content of the file that tells the library which templates of a chart can render accounts, bindings and
@@ -117,9 +142,18 @@ fn embedded(value: &Value) -> String {
         .replace("@quench@", "\\u0040quench@")
 }
 
-fn compile(id: &str, check: &Check) -> String {
-    let mut code = Compiler::default();
-    code.open(&format!("if not (hasKey $off {})", quoted(id)));
+fn compile(id: &'static str, check: &Check) -> String {
+    let mut code = Compiler::new(id);
+    // What is fixed by decision alone costs nothing where nobody decided so.
+    let by_decision = check.fixes.iter().all(|fix| needs_decision(&fix.when));
+    if by_decision {
+        code.open(&format!(
+            "if and (hasKey $decided {0}) (not (hasKey $off {0}))",
+            quoted(id)
+        ));
+    } else {
+        code.open(&format!("if not (hasKey $off {})", quoted(id)));
+    }
     if !check.kinds.is_empty() {
         code.open(&format!("if has $kind {}", list(check.kinds)));
     }
@@ -134,7 +168,7 @@ fn compile(id: &str, check: &Check) -> String {
     }
     let container = match check.scope {
         Scope::Container | Scope::RegularContainer => " \"container\" $container_name",
-        Scope::Pod | Scope::Object => "",
+        Scope::Pod | Scope::Object | Scope::Release | Scope::Chart => "",
     };
     code.action("$waived := \"false\"");
     code.action("if $waivers");
@@ -157,6 +191,15 @@ fn compile(id: &str, check: &Check) -> String {
         code.steps(fix.steps);
     }
     code.finish()
+}
+
+/// Whether a condition can only hold where the settings say so.
+fn needs_decision(condition: &Condition) -> bool {
+    match condition {
+        Condition::Decided => true,
+        Condition::All(all) => all.iter().any(needs_decision),
+        _ => false,
+    }
 }
 
 /// Text as a Go string. JSON's escapes are all Go's too.

@@ -16,6 +16,9 @@ pub(crate) const WORKLOADS: [(&str, &[&str]); 9] = [
     ("CronJob", &["spec", "jobTemplate", "spec", "template"]),
 ];
 
+/// Kinds whose pods go by `spec.selector`, a label selector.
+pub(crate) const SELECTING: [&str; 4] = ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"];
+
 /// Groups of Kubernetes' own workloads, the oldest included. Other groups have kinds of the same names.
 pub(crate) const GROUPS: [&str; 4] = ["", "apps", "batch", "extensions"];
 

@@ -217,7 +217,10 @@ async fn unknown_licences_are_findings_unless_the_policy_says_otherwise() {
     assert_eq!(finding.subject.location.as_deref(), Some("Chart.yaml"));
 
     let mut policy = Policy::default();
-    let off = RuleSetting { enabled: false };
+    let off = RuleSetting {
+        enabled: false,
+        fix: false,
+    };
     policy.rules.insert("licence-unknown".to_owned(), off);
     let request = Request {
         policy,

@@ -45,7 +45,10 @@ static NO_AUTOMOUNT_TOKEN: Rule = Rule {
         broken: Condition::Not(&Condition::Is(AUTOMOUNT, FALSE)),
         fixes: &[Fix {
             when: Condition::All(&[
-                Condition::Not(&Condition::Present(AUTOMOUNT)),
+                Condition::Any(&[
+                    Condition::Not(&Condition::Present(AUTOMOUNT)),
+                    Condition::Decided,
+                ]),
                 Condition::Not(&TOKEN_USED_BY_INJECTOR),
                 Condition::Account(Account::Free),
             ]),
@@ -81,10 +84,13 @@ static OWN_SERVICE_ACCOUNT: Rule = Rule {
     id: "own-service-account",
     title: "workloads have an account of their own",
     rationale: "Whatever the namespace's default account is given, every pod that names none gets too; and what such a pod \
-                does cannot be told from what others do.",
+                does cannot be told from what others do. No account is made for it: the default account may carry the \
+                secrets that images are pulled with, or be what OpenShift's security context constraints are given to, \
+                and pods that leave it would not start.",
     references: &[
         at(Source::Cis, "5.1.5"),
         at(Source::Kubescape, "C-0189"),
+        at(Source::Checkov, "CKV_K8S_41"),
         at(Source::BsiApp44, "A9"),
     ],
     safety: Safety::Report,

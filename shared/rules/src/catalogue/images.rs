@@ -4,7 +4,7 @@ use quench_model::{Level, Severity};
 
 use super::{always, at, because};
 use crate::rule::{
-    Check, Condition, Expression, Fix, Need, PIN, Path, Rule, Safety, Scope, Source, Step,
+    Check, Condition, Expression, Fix, Literal, Need, PIN, Path, Rule, Safety, Scope, Source, Step,
     container, settings,
 };
 
@@ -13,6 +13,7 @@ pub(super) const RULES: &[&Rule] = &[
     &IMAGE_REGISTRY,
     &IMAGE_REFERENCES,
     &IMAGE_TAG,
+    &PULL_POLICY,
 ];
 
 const IMAGE: Path = container(&["image"]);
@@ -135,5 +136,53 @@ static IMAGE_TAG: Rule = Rule {
             ),
             always("the chart names no tag; name a version"),
         ],
+    }],
+};
+
+const POLICY: Path = container(&["imagePullPolicy"]);
+const WANTED: Path = settings(&["pullPolicy"]);
+const ALWAYS: Literal = Literal::Text("Always");
+const IF_NOT_PRESENT: Literal = Literal::Text("IfNotPresent");
+
+static PULL_POLICY: Rule = Rule {
+    id: "pull-policy",
+    title: "images are pulled as the target wants it",
+    rationale: "With Always the registry is asked at each start whether the pod may have the image, so that a node's \
+                cache gives nothing to pods without the pull secret; it also must be reachable at each start. With IfNotPresent \
+                the node's copy does, which is enough for images named by digest. Which of the two is right is a matter of the target: pullPolicy there, \
+                or in global.hardening.",
+    references: &[
+        at(Source::Kubescape, "C-0075"),
+        at(Source::Checkov, "CKV_K8S_15"),
+        at(Source::KubeScore, "container-image-pull-policy"),
+        at(Source::BsiSys16, "A6"),
+    ],
+    safety: Safety::NeedsTarget,
+    severity: Severity::Low,
+    level: Level::Configured,
+    needs: &[Need::Target],
+    checks: &[Check {
+        scope: Scope::Container,
+        kinds: &[],
+        applies: Condition::All(&[
+            Condition::Present(IMAGE),
+            Condition::Any(&[
+                Condition::Is(WANTED, ALWAYS),
+                Condition::Is(WANTED, IF_NOT_PRESENT),
+            ]),
+        ]),
+        broken: Condition::Not(&Condition::Any(&[
+            Condition::All(&[Condition::Is(WANTED, ALWAYS), Condition::Is(POLICY, ALWAYS)]),
+            Condition::All(&[
+                Condition::Is(WANTED, IF_NOT_PRESENT),
+                Condition::Is(POLICY, IF_NOT_PRESENT),
+            ]),
+        ])),
+        fixes: &[Fix {
+            when: Condition::Always,
+            steps: &[Step::Set(POLICY, Expression::Of(WANTED))],
+            evidence: &[WANTED],
+        }],
+        unfixed: &[],
     }],
 };

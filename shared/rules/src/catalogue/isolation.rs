@@ -2,9 +2,10 @@
 
 use quench_model::{Level, Severity};
 
-use super::{FALSE, TRUE, always, at};
+use super::{FALSE, LINUX, PRIVILEGED, TRUE, always, at, because};
 use crate::rule::{
-    Check, Condition, Literal, Path, Rule, Safety, Scope, Source, container, item, pod,
+    Check, Condition, Expression, Fix, Literal, Need, Path, Rule, Safety, Scope, Source, Step,
+    container, item, pod, settings,
 };
 
 pub(super) const RULES: &[&Rule] = &[
@@ -16,6 +17,8 @@ pub(super) const RULES: &[&Rule] = &[
     &VOLUME_TYPES,
     &NO_HOST_PROCESS,
     &NO_SERVICE_LINKS,
+    &USER_NAMESPACES,
+    &RUNTIME_CLASS,
 ];
 
 static NO_HOST_NETWORK: Rule = Rule {
@@ -29,6 +32,7 @@ static NO_HOST_NETWORK: Rule = Rule {
         at(Source::Kubescape, "C-0041"),
         at(Source::Checkov, "CKV_K8S_19"),
         at(Source::KubeLinter, "host-network"),
+        at(Source::Nsa, "host namespaces"),
         at(Source::BsiApp44, "A4"),
     ],
     safety: Safety::Report,
@@ -40,7 +44,11 @@ static NO_HOST_NETWORK: Rule = Rule {
         kinds: &[],
         applies: Condition::Always,
         broken: Condition::Is(pod(&["hostNetwork"]), TRUE),
-        fixes: &[],
+        fixes: &[Fix {
+            when: Condition::Decided,
+            steps: &[Step::Set(pod(&["hostNetwork"]), Expression::Literal(FALSE))],
+            evidence: &[],
+        }],
         unfixed: &[always(
             "the chart uses the node's network; change it in the values where it offers that",
         )],
@@ -59,6 +67,9 @@ static NO_HOST_NAMESPACES: Rule = Rule {
         at(Source::Checkov, "CKV_K8S_17"),
         at(Source::Checkov, "CKV_K8S_18"),
         at(Source::KubeLinter, "host-pid"),
+        at(Source::KubeLinter, "host-ipc"),
+        at(Source::Nsa, "host namespaces"),
+        at(Source::BsiApp44, "A4"),
     ],
     safety: Safety::Report,
     severity: Severity::High,
@@ -72,7 +83,14 @@ static NO_HOST_NAMESPACES: Rule = Rule {
             Condition::Is(pod(&["hostPID"]), TRUE),
             Condition::Is(pod(&["hostIPC"]), TRUE),
         ]),
-        fixes: &[],
+        fixes: &[Fix {
+            when: Condition::Decided,
+            steps: &[
+                Step::Set(pod(&["hostPID"]), Expression::Literal(FALSE)),
+                Step::Set(pod(&["hostIPC"]), Expression::Literal(FALSE)),
+            ],
+            evidence: &[],
+        }],
         unfixed: &[always(
             "the chart uses the node's process or IPC namespace; change it in the values where it offers that",
         )],
@@ -88,6 +106,7 @@ static NO_HOST_PATH: Rule = Rule {
     references: &[
         at(Source::PodSecurityBaseline, "hostPathVolumes"),
         at(Source::Cis, "5.2.12"),
+        at(Source::Kubescape, "C-0045"),
         at(Source::Kubescape, "C-0048"),
         at(Source::KubeLinter, "sensitive-host-mounts"),
         at(Source::BsiApp44, "A4"),
@@ -116,6 +135,7 @@ static NO_RUNTIME_SOCKET: Rule = Rule {
         at(Source::Kubescape, "C-0074"),
         at(Source::Checkov, "CKV_K8S_27"),
         at(Source::KubeLinter, "docker-sock"),
+        at(Source::BsiApp44, "A4"),
     ],
     safety: Safety::Report,
     severity: Severity::Critical,
@@ -142,12 +162,14 @@ static NO_HOST_PORT: Rule = Rule {
     id: "no-host-port",
     title: "containers take no port of the node",
     rationale: "A port of the node is open to everyone who reaches the node, and keeps a second pod off it. A Service does \
-                the same under control.",
+                the same under control. Who reaches the workload by the node's address cannot be seen from a chart, even where a \
+                Service leads to the same port, so ports of the node are taken away by decision alone.",
     references: &[
         at(Source::PodSecurityBaseline, "hostPorts"),
         at(Source::Cis, "5.2.13"),
         at(Source::Kubescape, "C-0044"),
         at(Source::Checkov, "CKV_K8S_26"),
+        at(Source::BsiApp44, "A4"),
     ],
     safety: Safety::Report,
     severity: Severity::Medium,
@@ -164,8 +186,21 @@ static NO_HOST_PORT: Rule = Rule {
                 Condition::Not(&Condition::Is(item(&["hostPort"]), Literal::Number(0))),
             ]),
         ),
-        fixes: &[],
-        unfixed: &[always("the chart takes a port of the node; use a Service")],
+        fixes: &[Fix {
+            when: Condition::Decided,
+            steps: &[Step::Each(
+                container(&["ports"]),
+                Condition::Present(item(&["hostPort"])),
+                &[
+                    Step::Remove(item(&["hostPort"])),
+                    Step::Remove(item(&["hostIP"])),
+                ],
+            )],
+            evidence: &[container(&["ports"])],
+        }],
+        unfixed: &[always(
+            "the chart takes a port of the node; use a Service, and decide for the fix if nobody uses the node's address",
+        )],
     }],
 };
 
@@ -241,8 +276,11 @@ static NO_SERVICE_LINKS: Rule = Rule {
     id: "no-service-links",
     title: "pods get no environment variables of all Services",
     rationale: "The variables tell every container which Services the namespace has, and break programs whose own \
-                variables have such names. Whether a program reads one cannot be seen from outside, so it is reported.",
-    references: &[at(Source::Kubernetes, "enableServiceLinks")],
+                variables have such names. Whether a program reads one cannot be seen from outside, so they are switched off by decision alone.",
+    references: &[
+        at(Source::Kubernetes, "enableServiceLinks"),
+        at(Source::Kubescape, "C-0295"),
+    ],
     safety: Safety::Report,
     severity: Severity::Info,
     level: Level::Configured,
@@ -252,9 +290,103 @@ static NO_SERVICE_LINKS: Rule = Rule {
         kinds: &[],
         applies: Condition::Always,
         broken: Condition::Not(&Condition::Is(pod(&["enableServiceLinks"]), FALSE)),
-        fixes: &[],
+        fixes: &[Fix {
+            when: Condition::Decided,
+            steps: &[Step::Set(
+                pod(&["enableServiceLinks"]),
+                Expression::Literal(FALSE),
+            )],
+            evidence: &[],
+        }],
         unfixed: &[always(
             "whether a program reads those variables is not known; set enableServiceLinks to false if none does",
+        )],
+    }],
+};
+
+/// What a pod of its own user ids, or in a sandbox, could not do.
+const SHARES_NODE: Condition = Condition::Any(&[
+    Condition::Is(pod(&["hostNetwork"]), TRUE),
+    Condition::Is(pod(&["hostPID"]), TRUE),
+    Condition::Is(pod(&["hostIPC"]), TRUE),
+    Condition::AnyItem(pod(&["volumes"]), &Condition::Present(item(&["hostPath"]))),
+    Condition::AnyContainer(&Condition::Any(&[
+        PRIVILEGED,
+        Condition::Present(container(&["volumeDevices"])),
+    ])),
+]);
+
+const HOST_USERS: Path = pod(&["hostUsers"]);
+
+static USER_NAMESPACES: Rule = Rule {
+    id: "user-namespaces",
+    title: "pods have user ids of their own",
+    rationale: "In a user namespace root of the pod is nobody on the node, so whoever breaks out is nobody too. It takes \
+                Kubernetes 1.33, a kernel and a runtime that have them, and file systems that map ids; so it is switched on where \
+                the target, or global.hardening, says userNamespaces. Pods that share namespaces, folders or devices of the node, \
+                or are privileged, cannot have one.",
+    references: &[
+        at(Source::Kubernetes, "user namespaces"),
+        at(Source::BsiSys16, "A26"),
+    ],
+    safety: Safety::NeedsTarget,
+    severity: Severity::Low,
+    level: Level::Configured,
+    needs: &[Need::Target],
+    checks: &[Check {
+        scope: Scope::Pod,
+        kinds: &[],
+        applies: Condition::All(&[LINUX, Condition::Is(settings(&["userNamespaces"]), TRUE)]),
+        broken: Condition::Not(&Condition::Is(HOST_USERS, FALSE)),
+        fixes: &[Fix {
+            when: Condition::All(&[
+                Condition::Not(&Condition::Present(HOST_USERS)),
+                Condition::Not(&SHARES_NODE),
+            ]),
+            steps: &[Step::Set(HOST_USERS, Expression::Literal(FALSE))],
+            evidence: &[settings(&["userNamespaces"])],
+        }],
+        unfixed: &[
+            because(
+                Condition::Is(HOST_USERS, TRUE),
+                "the chart keeps the node's user ids in so many words; change hostUsers in the values",
+            ),
+            always("it shares namespaces, folders or devices of the node, or is privileged"),
+        ],
+    }],
+};
+
+const RUNTIME: Path = pod(&["runtimeClassName"]);
+
+static RUNTIME_CLASS: Rule = Rule {
+    id: "runtime-class",
+    title: "pods run in the target's sandbox",
+    rationale: "A runtime such as gVisor or Kata puts a kernel of its own between the container and the node. Which classes there are \
+                is a matter of the target: pods get the class that runtimeClass names there, or in \
+                global.hardening, unless the chart names another. Pods that share something of the node cannot run in a sandbox.",
+    references: &[
+        at(Source::Kubernetes, "runtime class"),
+        at(Source::BsiSys16, "A26"),
+    ],
+    safety: Safety::NeedsTarget,
+    severity: Severity::Low,
+    level: Level::Configured,
+    needs: &[Need::Target],
+    checks: &[Check {
+        scope: Scope::Pod,
+        kinds: &[],
+        applies: Condition::All(&[LINUX, Condition::Present(settings(&["runtimeClass"]))]),
+        broken: Condition::Not(&Condition::Present(RUNTIME)),
+        fixes: &[Fix {
+            when: Condition::Not(&SHARES_NODE),
+            steps: &[Step::Set(
+                RUNTIME,
+                Expression::Of(settings(&["runtimeClass"])),
+            )],
+            evidence: &[settings(&["runtimeClass"])],
+        }],
+        unfixed: &[always(
+            "it shares namespaces, folders or devices of the node, or is privileged",
         )],
     }],
 };

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::rule::{
     Check, Condition, Expression, Fix, Literal, Need, Path, Rule, Safety, Scope, Source, Step,
-    container, image, item, pod,
+    container, image, item, pod, template,
 };
 
 pub(super) const RULES: &[&Rule] = &[
@@ -48,7 +48,14 @@ static NO_PRIVILEGED: Rule = Rule {
         kinds: &[],
         applies: Condition::Always,
         broken: PRIVILEGED,
-        fixes: &[],
+        fixes: &[Fix {
+            when: Condition::Decided,
+            steps: &[Step::Set(
+                container(&["securityContext", "privileged"]),
+                Expression::Literal(FALSE),
+            )],
+            evidence: &[],
+        }],
         unfixed: &[always(
             "the chart makes it privileged; find the capabilities it needs and add those alone",
         )],
@@ -88,7 +95,10 @@ static NO_PRIVILEGE_ESCALATION: Rule = Rule {
             when: Condition::All(&[
                 PROGRAM_UNPRIVILEGED,
                 Condition::Not(&MUST_ESCALATE),
-                Condition::Not(&Condition::Is(ESCALATION, TRUE)),
+                Condition::Any(&[
+                    Condition::Not(&Condition::Is(ESCALATION, TRUE)),
+                    Condition::Decided,
+                ]),
             ]),
             steps: &[Step::Set(ESCALATION, Expression::Literal(FALSE))],
             evidence: &[image(&["entrypoint"]), image(&["entrypointPrivileged"])],
@@ -174,6 +184,9 @@ static DROP_CAPABILITIES: Rule = Rule {
     }],
 };
 
+const ODD_CAPABILITY: Condition =
+    Condition::Not(&Condition::Is(item(&[]), Literal::Text("NET_BIND_SERVICE")));
+
 static NO_ADDED_CAPABILITIES: Rule = Rule {
     id: "no-added-capabilities",
     title: "containers add no capabilities but NET_BIND_SERVICE",
@@ -194,11 +207,12 @@ static NO_ADDED_CAPABILITIES: Rule = Rule {
         scope: Scope::Container,
         kinds: &[],
         applies: LINUX,
-        broken: Condition::AnyItem(
-            ADDED,
-            &Condition::Not(&Condition::Is(item(&[]), Literal::Text("NET_BIND_SERVICE"))),
-        ),
-        fixes: &[],
+        broken: Condition::AnyItem(ADDED, &ODD_CAPABILITY),
+        fixes: &[Fix {
+            when: Condition::Decided,
+            steps: &[Step::RemoveItems(ADDED, ODD_CAPABILITY)],
+            evidence: &[ADDED],
+        }],
         unfixed: &[always(
             "the chart adds capabilities; remove those nothing needs",
         )],
@@ -208,12 +222,15 @@ static NO_ADDED_CAPABILITIES: Rule = Rule {
 const POD_SECCOMP: Path = pod(&["securityContext", "seccompProfile", "type"]);
 const SECCOMP: Path = container(&["securityContext", "seccompProfile", "type"]);
 
+const RUNTIME_DEFAULT: Expression = Expression::Literal(Literal::Text("RuntimeDefault"));
+
 static SECCOMP_RUNTIME_DEFAULT: Rule = Rule {
     id: "seccomp-runtime-default",
     title: "system calls are filtered by the runtime's profile",
     rationale: "The runtime's default profile blocks system calls that ordinary programs never make and that most kernel \
                 exploits need. It follows the capabilities a container adds, and runtimes leave privileged containers out. \
-                It is set for the pod when a container has no profile; a profile the chart names stays.",
+                It is set for the pod, so that sidecars and debug containers that come in later have it too; a profile \
+                the chart names stays.",
     references: &[
         at(Source::PodSecurityRestricted, "seccompProfile_restricted"),
         at(Source::Cis, "5.7.2"),
@@ -230,16 +247,10 @@ static SECCOMP_RUNTIME_DEFAULT: Rule = Rule {
             scope: Scope::Pod,
             kinds: &[],
             applies: LINUX,
-            broken: Condition::All(&[
-                Condition::Not(&Condition::Present(POD_SECCOMP)),
-                Condition::AnyContainer(&Condition::Not(&Condition::Present(SECCOMP))),
-            ]),
+            broken: Condition::Not(&Condition::Present(POD_SECCOMP)),
             fixes: &[Fix {
                 when: Condition::Always,
-                steps: &[Step::Set(
-                    POD_SECCOMP,
-                    Expression::Literal(Literal::Text("RuntimeDefault")),
-                )],
+                steps: &[Step::Set(POD_SECCOMP, RUNTIME_DEFAULT)],
                 evidence: &[],
             }],
             unfixed: &[],
@@ -249,7 +260,11 @@ static SECCOMP_RUNTIME_DEFAULT: Rule = Rule {
             kinds: &[],
             applies: LINUX,
             broken: Condition::Is(POD_SECCOMP, Literal::Text("Unconfined")),
-            fixes: &[],
+            fixes: &[Fix {
+                when: Condition::Decided,
+                steps: &[Step::Set(POD_SECCOMP, RUNTIME_DEFAULT)],
+                evidence: &[],
+            }],
             unfixed: &[always(
                 "the chart sets the profile Unconfined; change it in the values",
             )],
@@ -259,7 +274,11 @@ static SECCOMP_RUNTIME_DEFAULT: Rule = Rule {
             kinds: &[],
             applies: LINUX,
             broken: Condition::Is(SECCOMP, Literal::Text("Unconfined")),
-            fixes: &[],
+            fixes: &[Fix {
+                when: Condition::Decided,
+                steps: &[Step::Set(SECCOMP, RUNTIME_DEFAULT)],
+                evidence: &[],
+            }],
             unfixed: &[always(
                 "the chart sets the profile Unconfined; change it in the values",
             )],
@@ -267,31 +286,84 @@ static SECCOMP_RUNTIME_DEFAULT: Rule = Rule {
     ],
 };
 
+const POD_APPARMOR: Path = pod(&["securityContext", "appArmorProfile", "type"]);
+const OWN_APPARMOR: Path = container(&["securityContext", "appArmorProfile", "type"]);
+const UNCONFINED: Literal = Literal::Text("Unconfined");
+
+/// What the profile forbids takes root or a capability, of which a container like this one has neither.
+const NOTHING_TO_LOSE: Condition = Condition::All(&[
+    Condition::Is(ESCALATION, FALSE),
+    Condition::Has(DROPPED, "ALL"),
+    Condition::Not(&Condition::AnyItem(ADDED, &Condition::Always)),
+    Condition::Is(container(&["securityContext", "runAsNonRoot"]), TRUE),
+    Condition::Not(&PRIVILEGED),
+]);
+
 static APPARMOR: Rule = Rule {
     id: "apparmor",
     title: "AppArmor is not switched off",
-    rationale: "Where the node has AppArmor, the runtime's profile keeps containers from files of the kernel.",
-    references: &[at(Source::PodSecurityBaseline, "appArmorProfile")],
-    safety: Safety::Report,
+    rationale: "Where the node has AppArmor, the runtime's profile keeps containers from mounting and from files of the kernel, and \
+                containers that name no profile have it. One that is switched off is switched on again when the container is \
+                known to be without root, without capabilities and without a way to get any: what the profile \
+                forbids it could not do before either. Others are reported. Annotations of Kubernetes before 1.30 are \
+                reported alone.",
+    references: &[
+        at(Source::PodSecurityBaseline, "appArmorProfile"),
+        at(Source::Kubescape, "C-0055"),
+        at(Source::BsiSys16, "A21"),
+    ],
+    safety: Safety::WithEvidence,
     severity: Severity::Medium,
     level: Level::Configured,
-    needs: &[],
-    checks: &[Check {
-        scope: Scope::Container,
-        kinds: &[],
-        applies: LINUX,
-        broken: Condition::Is(
-            container(&["securityContext", "appArmorProfile", "type"]).or(&POD_APPARMOR),
-            Literal::Text("Unconfined"),
-        ),
-        fixes: &[],
-        unfixed: &[always(
-            "the chart sets the profile Unconfined; change it in the values",
-        )],
-    }],
+    needs: &[Need::ImageUser, Need::ImageEntrypoint],
+    checks: &[
+        Check {
+            scope: Scope::Container,
+            kinds: &[],
+            applies: LINUX,
+            broken: Condition::Is(OWN_APPARMOR.or(&POD_APPARMOR), UNCONFINED),
+            fixes: &[Fix {
+                when: Condition::Any(&[NOTHING_TO_LOSE, Condition::Decided]),
+                steps: &[Step::Set(OWN_APPARMOR, RUNTIME_DEFAULT)],
+                evidence: &[ESCALATION, DROPPED],
+            }],
+            unfixed: &[always(
+                "the chart sets the profile Unconfined, and it may do what the profile forbids; change it in the values",
+            )],
+        },
+        // What is left at the pod, once every container has a profile of its own.
+        Check {
+            scope: Scope::Pod,
+            kinds: &[],
+            applies: LINUX,
+            broken: Condition::Is(POD_APPARMOR, UNCONFINED),
+            fixes: &[Fix {
+                when: Condition::Not(&Condition::AnyContainer(&Condition::Not(
+                    &Condition::Present(OWN_APPARMOR),
+                ))),
+                steps: &[Step::Set(POD_APPARMOR, RUNTIME_DEFAULT)],
+                evidence: &[],
+            }],
+            unfixed: &[always(
+                "the chart sets the profile Unconfined for the whole pod; change it in the values",
+            )],
+        },
+        Check {
+            scope: Scope::Pod,
+            kinds: &[],
+            applies: LINUX,
+            broken: Condition::AnyPair(
+                template(&["metadata", "annotations"]),
+                "container.apparmor.security.beta.kubernetes.io/",
+                "unconfined",
+            ),
+            fixes: &[],
+            unfixed: &[always(
+                "an annotation switches AppArmor off; take it out of the values",
+            )],
+        },
+    ],
 };
-
-const POD_APPARMOR: Path = pod(&["securityContext", "appArmorProfile", "type"]);
 
 const ODD_SELINUX: Condition = Condition::Any(&[
     Condition::Present(container(&["securityContext", "seLinuxOptions", "user"])),
@@ -309,7 +381,11 @@ static SELINUX: Rule = Rule {
     id: "selinux",
     title: "SELinux types are those of containers",
     rationale: "Another type, user or role takes the container out of the node's confinement.",
-    references: &[at(Source::PodSecurityBaseline, "seLinuxOptions")],
+    references: &[
+        at(Source::PodSecurityBaseline, "seLinuxOptions"),
+        at(Source::Kubescape, "C-0055"),
+        at(Source::BsiSys16, "A21"),
+    ],
     safety: Safety::Report,
     severity: Severity::Medium,
     level: Level::Configured,
@@ -319,7 +395,14 @@ static SELINUX: Rule = Rule {
         kinds: &[],
         applies: LINUX,
         broken: ODD_SELINUX,
-        fixes: &[],
+        fixes: &[Fix {
+            when: Condition::Decided,
+            steps: &[Step::Remove(container(&[
+                "securityContext",
+                "seLinuxOptions",
+            ]))],
+            evidence: &[],
+        }],
         unfixed: &[always(
             "the chart sets SELinux options; change them in the values",
         )],
@@ -331,8 +414,13 @@ const PROC: Path = container(&["securityContext", "procMount"]);
 static PROC_MOUNT: Rule = Rule {
     id: "proc-mount",
     title: "/proc is masked",
-    rationale: "Runtimes hide parts of /proc that tell about the node or change it.",
-    references: &[at(Source::PodSecurityBaseline, "procMount")],
+    rationale: "Runtimes hide parts of /proc that tell about the node or change it. A chart that unmasks it runs containers \
+                within containers, which break without it; so it is masked by decision alone.",
+    references: &[
+        at(Source::PodSecurityBaseline, "procMount"),
+        at(Source::KubeLinter, "unsafe-proc-mount"),
+        at(Source::BsiSys16, "A21"),
+    ],
     safety: Safety::Report,
     severity: Severity::High,
     level: Level::Configured,
@@ -345,7 +433,11 @@ static PROC_MOUNT: Rule = Rule {
             Condition::Present(PROC),
             Condition::Not(&Condition::Is(PROC, Literal::Text("Default"))),
         ]),
-        fixes: &[],
+        fixes: &[Fix {
+            when: Condition::Decided,
+            steps: &[Step::Remove(PROC)],
+            evidence: &[],
+        }],
         unfixed: &[always(
             "the chart unmasks /proc, as builders of images need it; change it in the values",
         )],
@@ -378,7 +470,11 @@ static SYSCTLS: Rule = Rule {
     id: "sysctls",
     title: "only harmless sysctls are set",
     rationale: "Other sysctls reach beyond the pod, or switch off what protects it.",
-    references: &[at(Source::PodSecurityBaseline, "sysctls")],
+    references: &[
+        at(Source::PodSecurityBaseline, "sysctls"),
+        at(Source::KubeLinter, "unsafe-sysctls"),
+        at(Source::BsiApp44, "A4"),
+    ],
     safety: Safety::Report,
     severity: Severity::Medium,
     level: Level::Configured,
@@ -391,7 +487,14 @@ static SYSCTLS: Rule = Rule {
             pod(&["securityContext", "sysctls"]),
             &Condition::Not(&HARMLESS_SYSCTL),
         ),
-        fixes: &[],
+        fixes: &[Fix {
+            when: Condition::Decided,
+            steps: &[Step::RemoveItems(
+                pod(&["securityContext", "sysctls"]),
+                Condition::Not(&HARMLESS_SYSCTL),
+            )],
+            evidence: &[],
+        }],
         unfixed: &[always(
             "the chart sets a sysctl that is not on the list of harmless ones",
         )],

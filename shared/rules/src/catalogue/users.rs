@@ -65,6 +65,22 @@ static RUN_AS_NON_ROOT: Rule = Rule {
                     evidence: &[container(&["securityContext", "runAsUser"]).or(&POD_USER)],
                 },
                 Fix {
+                    when: Condition::All(&[
+                        Condition::Decided,
+                        DECLARED_ROOT,
+                        Condition::Present(image(&["uid"])),
+                        Condition::Not(&Condition::Is(image(&["uid"]), ZERO)),
+                    ]),
+                    steps: &[
+                        SET_NON_ROOT,
+                        Step::Set(
+                            container(&["securityContext", "runAsUser"]),
+                            Expression::Of(image(&["uid"])),
+                        ),
+                    ],
+                    evidence: &[image(&["user"]), image(&["uid"])],
+                },
+                Fix {
                     // OpenShift gives each namespace user ids of its own and refuses others.
                     when: Condition::All(&[
                         IMAGE_IS_NON_ROOT,

@@ -3,8 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::evidence::{Evidence, Pin};
-use crate::rule::Root;
+use crate::rule::{Path, Root};
 use crate::workload;
+
+use super::network::Network;
 
 /// Where a check looks, by keys, so that the object can be changed in between.
 #[derive(Debug, Clone)]
@@ -21,6 +23,10 @@ pub(super) struct Place {
     pub(super) pin: Option<Pin>,
     /// The same for conditions.
     pub(super) pin_value: Option<Value>,
+    /// The list being changed, and the index of the item within.
+    pub(super) item: Option<(Path, usize)>,
+    /// How the workload's pods stand in the network, once all of the release is there.
+    pub(super) network: Option<Network>,
     whole: bool,
 }
 
@@ -34,6 +40,8 @@ impl Place {
             image: None,
             pin: None,
             pin_value: None,
+            item: None,
+            network: None,
             whole: false,
         };
         let mut places = Vec::new();
@@ -67,6 +75,29 @@ impl Place {
         places
     }
 
+    /// The pod of a workload, when all of its release is there.
+    pub(super) fn of_release(object: &Value, network: Network) -> Self {
+        Self {
+            template: workload::template_keys(object),
+            container: None,
+            reference: None,
+            image: None,
+            pin: None,
+            pin_value: None,
+            item: None,
+            network: Some(network),
+            whole: false,
+        }
+    }
+
+    /// The same place, at an item of a list.
+    pub(super) fn at_item(&self, path: Path, index: usize) -> Self {
+        Self {
+            item: Some((path, index)),
+            ..self.clone()
+        }
+    }
+
     pub(super) fn is_object(&self) -> bool {
         self.whole
     }
@@ -81,6 +112,18 @@ impl Place {
 
     /// A field below a root, as a path from the object: containers by name.
     pub(super) fn field(&self, object: &Value, root: Root, keys: &str) -> String {
+        if let (Root::Item, Some((list, index))) = (root, self.item) {
+            let name = self
+                .get(object, root)
+                .and_then(|item| item.get("name"))
+                .and_then(Value::as_str)
+                .map_or_else(|| index.to_string(), str::to_owned);
+            return self.field(
+                object,
+                list.root,
+                &format!("{}[{name}].{keys}", list.dotted()),
+            );
+        }
         let mut parts: Vec<String> = Vec::new();
         if root != Root::Object {
             parts.extend(
@@ -121,7 +164,14 @@ impl Place {
                 let (list, index) = self.container?;
                 template()?.get("spec")?.get(list)?.get(index)
             }
-            Root::Image | Root::Pin | Root::Item | Root::Settings => None,
+            Root::Item => {
+                let (path, index) = self.item?;
+                path.keys
+                    .iter()
+                    .try_fold(self.get(object, path.root)?, |value, key| value.get(key))?
+                    .get(index)
+            }
+            Root::Image | Root::Pin | Root::Settings => None,
         }
     }
 
@@ -129,6 +179,15 @@ impl Place {
     pub(super) fn get_mut<'v>(&self, object: &'v mut Value, root: Root) -> Option<&'v mut Value> {
         if root == Root::Object {
             return Some(object);
+        }
+        if root == Root::Item {
+            let (path, index) = self.item?;
+            let root = self.get_mut(object, path.root)?;
+            let list = path
+                .keys
+                .iter()
+                .try_fold(root, |value, key| value.get_mut(key))?;
+            return list.get_mut(index);
         }
         let template = self
             .template?

@@ -1,5 +1,7 @@
 //! Steps, done to one place of one object.
 
+use std::collections::BTreeSet;
+
 use quench_model::Digest;
 use serde_json::{Map, Value, json};
 
@@ -11,19 +13,20 @@ pub(super) fn run(
     object: &mut Value,
     place: &Place,
     surroundings: Surroundings<'_>,
+    rule: &'static str,
     steps: &[Step],
     changes: &mut Vec<Change>,
 ) {
     for step in steps {
         match step {
             Step::Set(path, expression) => {
-                let value = View::new(object, place, surroundings).value(expression);
+                let value = View::new(object, place, surroundings, rule).value(expression);
                 if let Some(value) = value {
                     put(object, place, path, value, changes);
                 }
             }
             Step::SetMissing(path, expression) => {
-                let view = View::new(object, place, surroundings);
+                let view = View::new(object, place, surroundings, rule);
                 let bare = Path {
                     otherwise: None,
                     ..*path
@@ -37,7 +40,7 @@ pub(super) fn run(
             Step::Remove(path) => remove(object, place, path, changes),
             Step::Append(path, text) => append(object, place, path, text, changes),
             Step::RemoveItems(path, condition) => {
-                let view = View::new(object, place, surroundings);
+                let view = View::new(object, place, surroundings, rule);
                 let Some(items) = view.at(path).and_then(Value::as_array) else {
                     continue;
                 };
@@ -53,18 +56,71 @@ pub(super) fn run(
                 }
             }
             Step::When(condition, steps) => {
-                if View::new(object, place, surroundings).holds(condition) {
-                    run(object, place, surroundings, steps, changes);
+                if View::new(object, place, surroundings, rule).holds(condition) {
+                    run(object, place, surroundings, rule, steps, changes);
                 }
             }
-            Step::MountWritable(path) => mount(object, place, surroundings, path, changes),
+            Step::RemoveRepeated(path, key) => {
+                let items = View::new(object, place, surroundings, rule)
+                    .at(path)
+                    .and_then(Value::as_array)
+                    .cloned();
+                if let Some(items) = items {
+                    put(object, place, path, without_repeated(items, key), changes);
+                }
+            }
+            Step::Each(path, condition, steps) => {
+                let bare = Path {
+                    otherwise: None,
+                    ..*path
+                };
+                let count = View::new(object, place, surroundings, rule)
+                    .at(&bare)
+                    .and_then(Value::as_array)
+                    .map_or(0, Vec::len);
+                for index in 0..count {
+                    let place = place.at_item(bare, index);
+                    let is_map = place.get(object, Root::Item).is_some_and(Value::is_object);
+                    if is_map && View::new(object, &place, surroundings, rule).holds(condition) {
+                        let mut within = Vec::new();
+                        run(object, &place, surroundings, rule, steps, &mut within);
+                        changes.extend(within.into_iter().map(|change| Change {
+                            field: format!("{}[{index}].{}", bare.dotted(), change.field),
+                            ..change
+                        }));
+                    }
+                }
+            }
+            // Adds to the release, not to the object; see `network`.
+            Step::Isolate(_) => {}
+            Step::MountWritable(path) => {
+                let volumes = volumes(&View::new(object, place, surroundings, rule), path);
+                mount(object, place, volumes, changes);
+            }
             Step::Relocate => {
                 let mut relocated = object.clone();
-                changes.extend(View::new(object, place, surroundings).relocated(&mut relocated));
+                changes
+                    .extend(View::new(object, place, surroundings, rule).relocated(&mut relocated));
                 *object = relocated;
             }
         }
     }
+}
+
+/// Keeps the last map of each text under a key, in place.
+fn without_repeated(items: Vec<Value>, key: &str) -> Value {
+    let mut seen = BTreeSet::new();
+    let mut kept: Vec<Value> = items
+        .into_iter()
+        .rev()
+        .filter(|item| {
+            item.get(key)
+                .and_then(Value::as_str)
+                .is_none_or(|text| seen.insert(text.to_owned()))
+        })
+        .collect();
+    kept.reverse();
+    kept.into()
 }
 
 /// The map that has the last key of a path, made where it is missing, and that key.
@@ -141,30 +197,30 @@ fn append(object: &mut Value, place: &Place, path: &Path, text: &str, changes: &
     }
 }
 
-/// Mounts an empty volume at each path that lies on no volume yet.
-fn mount(
-    object: &mut Value,
-    place: &Place,
-    surroundings: Surroundings<'_>,
-    writable: &Path,
-    changes: &mut Vec<Change>,
-) {
-    let view = View::new(object, place, surroundings);
+/// Name and path of an empty volume for each writable path that lies on no volume yet.
+fn volumes(view: &View<'_>, writable: &Path) -> Vec<(String, String)> {
     let container = view.container_name().unwrap_or_default();
     let mounted = crate::rule::Condition::Mounted(crate::rule::item(&["path"]));
-    let paths: Vec<(String, String)> = view
-        .at(writable)
+    view.at(writable)
         .and_then(Value::as_array)
         .into_iter()
         .flatten()
         .filter(|path| !view.with_item(path).holds(&mounted))
         .filter_map(|path| {
             let text = |key: &str| path.get(key).and_then(Value::as_str);
-            Some((text("path")?.to_owned(), text("slug")?.to_owned()))
+            let (path, slug) = (text("path")?, text("slug")?);
+            Some((volume_name(&container, path, slug), path.to_owned()))
         })
-        .collect();
-    for (path, slug) in paths {
-        let volume = volume_name(&container, &path, &slug);
+        .collect()
+}
+
+fn mount(
+    object: &mut Value,
+    place: &Place,
+    volumes: Vec<(String, String)>,
+    changes: &mut Vec<Change>,
+) {
+    for (volume, path) in volumes {
         push(
             place.get_mut(object, Root::Container),
             "volumeMounts",

@@ -1,5 +1,7 @@
 //! Conditions, over one place of one object.
 
+use std::collections::BTreeSet;
+
 use quench_model::{Evidence as Fact, FactsSource};
 use serde_json::{Value, json};
 
@@ -8,6 +10,7 @@ use crate::relocation::relocate;
 use crate::rule::{Condition, Expression, Literal, Path, Root};
 use crate::workload::CONTAINER_LISTS;
 
+use super::quantity::thousandths;
 use super::{Change, Place, Surroundings};
 
 /// An object, looked at from one place.
@@ -15,20 +18,25 @@ pub(super) struct View<'v> {
     object: &'v Value,
     place: &'v Place,
     surroundings: Surroundings<'v>,
-    settings: Value,
+    /// Id of the rule that looks.
+    rule: &'static str,
     /// A container other than the place's.
     container: Option<&'v Value>,
     item: Option<&'v Value>,
 }
 
 impl<'v> View<'v> {
-    pub(super) fn new(object: &'v Value, place: &'v Place, surroundings: Surroundings<'v>) -> Self {
-        let settings = surroundings.settings;
+    pub(super) fn new(
+        object: &'v Value,
+        place: &'v Place,
+        surroundings: Surroundings<'v>,
+        rule: &'static str,
+    ) -> Self {
         Self {
             object,
             place,
             surroundings,
-            settings: json!({"registry": settings.registry, "platform": settings.platform}),
+            rule,
             container: None,
             item: None,
         }
@@ -37,7 +45,6 @@ impl<'v> View<'v> {
     pub(super) fn with_item(&self, item: &'v Value) -> Self {
         Self {
             item: Some(item),
-            settings: self.settings.clone(),
             ..*self
         }
     }
@@ -45,7 +52,6 @@ impl<'v> View<'v> {
     fn with_container(&self, container: &'v Value) -> Self {
         Self {
             container: Some(container),
-            settings: self.settings.clone(),
             ..*self
         }
     }
@@ -56,8 +62,10 @@ impl<'v> View<'v> {
             (Root::Image | Root::Pin, Some(_)) => None,
             (Root::Image, None) => self.place.image.as_ref(),
             (Root::Pin, None) => self.place.pin_value.as_ref(),
-            (Root::Item, _) => self.item,
-            (Root::Settings, _) => Some(&self.settings),
+            (Root::Item, _) => self
+                .item
+                .or_else(|| self.place.get(self.object, Root::Item)),
+            (Root::Settings, _) => Some(&self.surroundings.settings.facts),
             (root, _) => self.place.get(self.object, root),
         }
     }
@@ -84,6 +92,13 @@ impl<'v> View<'v> {
             .map_or(&[], Vec::as_slice)
     }
 
+    fn entries(&self, path: &Path) -> impl Iterator<Item = (&String, &Value)> {
+        self.at(path)
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+    }
+
     pub(super) fn holds(&self, condition: &Condition) -> bool {
         match condition {
             Condition::Always => true,
@@ -93,6 +108,10 @@ impl<'v> View<'v> {
                 .at(path)
                 .and_then(Value::as_f64)
                 .is_some_and(|number| number < bound_of(*bound)),
+            Condition::AtMost(small, large) => {
+                let read = |path| self.at(path).and_then(thousandths);
+                matches!((read(small), read(large)), (Some(small), Some(large)) if small <= large)
+            }
             Condition::Has(path, text) => self.list(path).iter().any(|item| item == text),
             Condition::StartsWith(path, head) => {
                 self.text(path).is_some_and(|text| text.starts_with(head))
@@ -119,10 +138,35 @@ impl<'v> View<'v> {
                 .root(Root::Pod)
                 .is_some_and(|pod| self.surroundings.siblings.account(pod) == *account),
             Condition::Served => self.served_port().is_some(),
+            Condition::Repeats(path, key) => {
+                let mut seen = BTreeSet::new();
+                self.list(path)
+                    .iter()
+                    .filter_map(|item| item.get(key)?.as_str())
+                    .any(|text| !seen.insert(text))
+            }
+            Condition::AnyValue(path, part, texts) => self.entries(path).any(|(key, value)| {
+                key.to_lowercase().contains(part)
+                    && value.as_str().is_some_and(|text| texts.contains(&text))
+            }),
+            Condition::AnyPair(path, head, text) => self
+                .entries(path)
+                .any(|(key, value)| key.starts_with(head) && value == text),
+            Condition::Decided => self.surroundings.settings.decided.contains(self.rule),
+            Condition::Isolated(direction) => self
+                .place
+                .network
+                .as_ref()
+                .is_some_and(|network| network.isolated(*direction)),
+            Condition::PortsKnown => self
+                .place
+                .network
+                .as_ref()
+                .is_some_and(|network| network.ports_known()),
             Condition::AtRegistry => {
                 let image = self.root(Root::Container).and_then(|c| c.get("image"));
                 match (
-                    &self.surroundings.settings.registry,
+                    self.surroundings.settings.text("registry"),
                     image.and_then(Value::as_str),
                 ) {
                     (Some(registry), Some(image)) => image
@@ -156,7 +200,7 @@ impl<'v> View<'v> {
 
     /// Relocates the object given, which is the view's own or a copy of it.
     pub(super) fn relocated(&self, object: &mut Value) -> Vec<Change> {
-        match &self.surroundings.settings.registry {
+        match self.surroundings.settings.text("registry") {
             Some(registry) => {
                 let pods = self.place.template.is_some();
                 relocate(object, self.surroundings.evidence, registry, pods)
@@ -189,9 +233,21 @@ impl<'v> View<'v> {
                     .filter_map(|(key, value)| Some(((*key).to_owned(), self.value(value)?)))
                     .collect(),
             )),
+            Expression::One(one) => Some(Value::Array(vec![self.value(one)?])),
+            Expression::Each(path, key) => {
+                let mut found: Vec<Value> = Vec::new();
+                for item in self.list(path) {
+                    if let Some(text) = item.get(key).filter(|text| text.is_string())
+                        && !found.contains(text)
+                    {
+                        found.push(text.clone());
+                    }
+                }
+                Some(found.into())
+            }
             Expression::Of(path) => self.at(path).cloned(),
             Expression::Pinned => {
-                let registry = self.surroundings.settings.registry.as_deref();
+                let registry = self.surroundings.settings.text("registry");
                 Some(self.place.pin.as_ref()?.reference(registry).into())
             }
             Expression::ServedPort => self.served_port(),
@@ -199,6 +255,25 @@ impl<'v> View<'v> {
             Expression::AppVersion => label(&release.app_version).map(Value::from),
             Expression::ReleaseName => label(&release.name).map(Value::from),
             Expression::ReleaseService => label(&release.service).map(Value::from),
+        }
+    }
+
+    /// Items of lists that make a condition hold, for people. Values stay out: they may be secrets.
+    pub(super) fn witnesses(&self, condition: &Condition) -> Vec<String> {
+        match condition {
+            Condition::AnyItem(path, condition) => self
+                .list(path)
+                .iter()
+                .enumerate()
+                .filter(|(_, item)| self.with_item(item).holds(condition))
+                .map(|(index, item)| witness(path, index, item))
+                .collect(),
+            Condition::All(all) | Condition::Any(all) => all
+                .iter()
+                .filter(|condition| self.holds(condition))
+                .flat_map(|condition| self.witnesses(condition))
+                .collect(),
+            _ => Vec::new(),
         }
     }
 
@@ -254,6 +329,38 @@ impl<'v> View<'v> {
             source,
             format!("{key}{}", crate::settings::printed(value)),
         ))
+    }
+}
+
+fn witness(path: &Path, index: usize, item: &Value) -> String {
+    let words = |key: &str| -> Vec<&str> {
+        item.get(key)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect()
+    };
+    let list = path.keys.last().copied().unwrap_or_default();
+    let (verbs, resources) = (words("verbs"), words("resources"));
+    match item {
+        _ if !verbs.is_empty() => {
+            let of = if resources.is_empty() {
+                words("nonResourceURLs")
+            } else {
+                resources
+            };
+            format!(
+                "{list}[{index}] allows {} of {}",
+                verbs.join(", "),
+                of.join(", ")
+            )
+        }
+        Value::String(text) if !matches!(list, "command" | "args") => text.clone(),
+        item => match item.get("name").and_then(Value::as_str) {
+            Some(name) => format!("{list}[{index}] {name}"),
+            None => format!("{list}[{index}]"),
+        },
     }
 }
 

@@ -86,6 +86,8 @@ fn common(a: ImageFacts, b: ImageFacts) -> ImageFacts {
         cmd: same(a.cmd, b.cmd),
         entrypoint_privileged: same(a.entrypoint_privileged, b.entrypoint_privileged),
         entrypoint_switches_user: same(a.entrypoint_switches_user, b.entrypoint_switches_user),
+        // Platforms have digests of their own; the lock has the image's.
+        digest: None,
         source: same(a.source, b.source),
     }
 }

@@ -1,7 +1,7 @@
 //! What is wrong with what a chart renders, or with manifests, and nothing else: nothing is changed.
 
 use quench_chart::Chart;
-use quench_chart::render::{Helm, Rendered};
+use quench_chart::render::{Helm, Rendered, Request};
 use quench_chart::values_documentation::values_documentation;
 use quench_model::{
     Cause, CauseKind, Evidence as Fact, Finding, FindingState, Level, PackageName, ParameterPolicy,
@@ -120,8 +120,11 @@ fn lint_rendered(
     settings: &Settings,
 ) -> Lint {
     let surroundings = surroundings(level, demands, settings);
-    let tree = Tree::new(chart, "release-name", rendered);
-    let mut found = Vec::new();
+    let tree = Tree::new(chart, &Request::default(), rendered);
+    let objects: Vec<_> = rendered.objects().collect();
+    let (_, of_release) = evaluate::complete(&objects, tree.around_release(surroundings));
+    let mut found = findings::findings(demands.package, &of_release);
+    found.iter_mut().for_each(open);
     for document in &rendered.documents {
         let Some(object) = &document.object else {
             continue;

@@ -16,7 +16,7 @@ pub struct Recovered {
     pub evidence: Evidence,
     /// Rules that are switched off, and waivers.
     pub policy: Policy,
-    /// Registry and platform.
+    /// Facts of the target that decide when the chart renders.
     pub target: Target,
     /// Level up to which rules are in it.
     pub level: Level,
@@ -42,21 +42,21 @@ pub fn recover(chart: &Chart) -> Option<Recovered> {
         .unwrap_or(Level::Configured);
     Some(Recovered {
         evidence: Evidence::from_json(&embedded(library, "evidence")?)?,
-        target: Target {
-            registry: settings.registry.clone(),
-            platform: settings.platform.clone(),
-            ..Target::default()
-        },
+        target: serde_json::from_value(settings.facts.clone()).ok()?,
         policy: policy(&settings),
         level,
     })
 }
 
 fn policy(settings: &Settings) -> Policy {
+    let setting = |id: &String| RuleSetting {
+        enabled: !settings.off.contains(id),
+        fix: settings.decided.contains(id),
+    };
     let rules: BTreeMap<String, RuleSetting> = settings
         .off
-        .iter()
-        .map(|id| (id.clone(), RuleSetting { enabled: false }))
+        .union(&settings.decided)
+        .map(|id| (id.clone(), setting(id)))
         .collect();
     Policy {
         rules,
@@ -97,9 +97,15 @@ mod tests {
         evidence.add_digest(&"nginx:1".parse().unwrap(), &[], &Digest::of(b"x"));
         let settings = Settings {
             disabled: false,
-            registry: Some("registry.internal/quench".to_owned()),
-            platform: Some("openshift".to_owned()),
+            facts: serde_json::json!({
+                "egress": {"networks": ["10.0.0.0/8"], "apiServers": []},
+                "nodeSysctls": true,
+                "platform": "openshift",
+                "registry": "registry.internal/quench",
+                "resources": {"limits": {"memory": "1Gi"}},
+            }),
             off: ["probe-host".to_owned()].into(),
+            decided: ["probe-host".to_owned(), "no-privileged".to_owned()].into(),
             waivers: vec![Waiver {
                 rule: "read-only-root".to_owned(),
                 kind: None,

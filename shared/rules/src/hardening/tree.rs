@@ -3,23 +3,32 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quench_chart::chart::{Chart, ChartError, ChartNode};
-use quench_chart::render::{Document, Rendered};
+use quench_chart::render::{Document, Rendered, Request};
+use quench_chart::rewrite::Library;
 use quench_chart::workload;
 use serde_json::Value;
 
 use crate::evaluate::Surroundings;
-use crate::template::{SIBLINGS_FILE, siblings_file};
+use crate::template::{RELEASE_FILE, SIBLINGS_FILE, release_file, siblings_file};
 use crate::{Release, Siblings, scan, scan_bindings};
 
 /// The chart a template belongs to, and its sibling objects, by the folder of templates as rendered documents name it.
 pub(super) struct Tree {
     charts: BTreeMap<String, (Release, Siblings)>,
+    root: Release,
     nothing: (Release, Siblings),
 }
 
 impl Tree {
     /// Reads the tree of what a chart renders to, as a release of that name.
-    pub(super) fn new(chart: &Chart, release: &str, rendered: &Rendered) -> Self {
+    pub(super) fn new(chart: &Chart, request: &Request, rendered: &Rendered) -> Self {
+        let release_of = |chart: &str, app_version: Option<&String>| Release {
+            name: request.release.clone(),
+            namespace: request.namespace.clone(),
+            service: "Helm".to_owned(),
+            chart: chart.to_owned(),
+            app_version: app_version.cloned().unwrap_or_default(),
+        };
         let mut objects: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
         for document in &rendered.documents {
             if let Some(object) = &document.object {
@@ -35,26 +44,29 @@ impl Tree {
                 let names = chart_names(folder);
                 let node = node_of(chart.root(), &names);
                 let elsewhere = node.is_some_and(|node| bindings_elsewhere(chart, node));
-                let release = Release {
-                    name: release.to_owned(),
-                    service: "Helm".to_owned(),
-                    chart: names
-                        .last()
-                        .map(|name| (*name).to_owned())
-                        .unwrap_or_default(),
-                    app_version: node
-                        .and_then(|node| node.app_version.clone())
-                        .unwrap_or_default(),
-                };
+                let release = release_of(
+                    names.last().copied().unwrap_or_default(),
+                    node.and_then(|node| node.app_version.as_ref()),
+                );
                 (
                     folder.to_owned(),
                     (release, Siblings::of(objects, elsewhere)),
                 )
             })
             .collect();
+        let root = release_of(chart.name(), chart.root().app_version.as_ref());
         Self {
             charts,
+            root,
             nothing: <(Release, Siblings)>::default(),
+        }
+    }
+
+    /// The given surroundings, as they are for the release as a whole.
+    pub(super) fn around_release<'a>(&'a self, surroundings: Surroundings<'a>) -> Surroundings<'a> {
+        Surroundings {
+            release: &self.root,
+            ..surroundings
         }
     }
 
@@ -121,11 +133,13 @@ fn bindings_elsewhere(chart: &Chart, node: &ChartNode) -> bool {
         .any(|other| texts(chart, other).any(|(_, text)| scan_bindings(text)))
 }
 
-/// Puts into each chart of a rewritten tree the file that names its templates with accounts, bindings and Services.
+/// Puts into a rewritten tree what its library needs beside the templates: the root's template that is rendered last,
+/// and in each chart the file that names its templates with accounts, bindings and Services.
 /// `plain` is the tree before it was rewritten, and `rendered` what it renders to: templates whose text does not
 /// show what they render may be known by that.
-pub(super) fn add_siblings_files(
+pub(super) fn complete(
     rewritten: &mut Chart,
+    library: &Library,
     plain: &Chart,
     rendered: &Rendered,
 ) -> Result<(), ChartError> {
@@ -147,6 +161,9 @@ pub(super) fn add_siblings_files(
         })
         .map(|document| document.source.as_str())
         .collect();
+    if rewritten.file(&library.path()).is_some() {
+        rewritten.insert(RELEASE_FILE, release_file(&library.prefix))?;
+    }
     // Partials are global: whoever includes anything may include one that renders such an object.
     let in_partials = plain
         .nodes()
@@ -198,11 +215,16 @@ fn renders(source: &str, node: &ChartNode, path: &str) -> bool {
 }
 
 /// Takes out what hardening put into a chart beside its templates.
-pub(super) fn remove_siblings_files(chart: &mut Chart) -> Result<(), ChartError> {
+pub(super) fn remove_own_files(chart: &mut Chart) -> Result<(), ChartError> {
     let files: Vec<String> = chart
         .nodes()
         .into_iter()
-        .map(|node| format!("{}templates/{SIBLINGS_FILE}", node.prefix))
+        .flat_map(|node| {
+            [
+                format!("{}templates/{SIBLINGS_FILE}", node.prefix),
+                format!("{}{RELEASE_FILE}", node.prefix),
+            ]
+        })
         .collect();
     for file in files {
         chart.remove(&file)?;

@@ -17,10 +17,12 @@ pub(super) struct Compiler {
     item: String,
     /// Whether the container is the one the check looks at.
     own: bool,
+    /// Id of the rule that is compiled.
+    rule: &'static str,
 }
 
-impl Default for Compiler {
-    fn default() -> Self {
+impl Compiler {
+    pub(super) fn new(rule: &'static str) -> Self {
         Self {
             text: String::new(),
             blocks: 0,
@@ -29,11 +31,10 @@ impl Default for Compiler {
             container: "$container".to_owned(),
             item: "$nothing".to_owned(),
             own: true,
+            rule,
         }
     }
-}
 
-impl Compiler {
     pub(super) fn action(&mut self, action: &str) {
         self.text.push_str("{{- ");
         self.text.push_str(action);
@@ -158,6 +159,19 @@ impl Compiler {
                     "(and (has (kindOf {value}) (list \"float64\" \"int\" \"int64\")) (lt (float64 {value}) {bound}.0))"
                 )
             }
+            Condition::AtMost(small, large) => {
+                let [small, large] = [small, large].map(|path| {
+                    let value = self.path(path);
+                    let found = self.fresh("n");
+                    self.action(&format!(
+                        "{found} := include \"@quench@.quantity\" (dict \"of\" {value})"
+                    ));
+                    found
+                });
+                format!(
+                    "(and (ne {small} \"\") (ne {large} \"\") (le (float64 {small}) (float64 {large})))"
+                )
+            }
             Condition::Has(path, text) => {
                 let value = self.path(path);
                 format!(
@@ -249,6 +263,67 @@ impl Compiler {
                 });
                 format!("(eq {word} {})", quoted(account.word()))
             }
+            Condition::Repeats(path, key) => {
+                let value = self.path(path);
+                let (seen, one, text) = (self.fresh("d"), self.fresh("i"), self.fresh("t"));
+                let key = quoted(key);
+                self.action(&format!("{seen} := dict"));
+                self.any(
+                    &[
+                        &format!("if kindIs \"slice\" {value}"),
+                        &format!("range {one} := {value}"),
+                        &format!("if kindIs \"map\" {one}"),
+                        &format!("{text} := index {one} {key}"),
+                        &format!("if kindIs \"string\" {text}"),
+                        &format!("{text} = print \"=\" {text}"),
+                    ],
+                    |code| {
+                        let held = code.fresh("h");
+                        code.action(&format!("{held} := hasKey {seen} {text}"));
+                        code.action(&format!("$set := set {seen} {text} true"));
+                        held
+                    },
+                )
+            }
+            Condition::AnyValue(path, part, texts) => {
+                let value = self.path(path);
+                let (key, held) = (self.fresh("k"), self.fresh("i"));
+                self.any(
+                    &[
+                        &format!("if kindIs \"map\" {value}"),
+                        &format!("range {key}, {held} := {value}"),
+                        &format!("if kindIs \"string\" {held}"),
+                    ],
+                    |_| {
+                        format!(
+                            "(and (contains {} (lower {key})) (has {held} {}))",
+                            quoted(part),
+                            list(texts)
+                        )
+                    },
+                )
+            }
+            Condition::AnyPair(path, head, text) => {
+                let value = self.path(path);
+                let (key, held) = (self.fresh("k"), self.fresh("i"));
+                self.any(
+                    &[
+                        &format!("if kindIs \"map\" {value}"),
+                        &format!("range {key}, {held} := {value}"),
+                        &format!("if kindIs \"string\" {held}"),
+                    ],
+                    |_| {
+                        format!(
+                            "(and (hasPrefix {} {key}) (eq {held} {}))",
+                            quoted(head),
+                            quoted(text)
+                        )
+                    },
+                )
+            }
+            Condition::Decided => format!("(hasKey $decided {})", quoted(self.rule)),
+            Condition::Isolated(direction) => format!("$isolated.{}", direction.name()),
+            Condition::PortsKnown => "$shown.known".to_owned(),
             Condition::Served => {
                 let port = self.served();
                 format!("(ne {port} \"\")")

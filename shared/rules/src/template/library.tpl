@@ -24,6 +24,7 @@
   {{- end -}}
   {{- $off := $context.off -}}
   {{- $settings := $context.settings -}}
+  {{- $decided := $context.decided -}}
   {{- $kind := toString (index $object "kind") -}}
   {{- $name := "" -}}
   {{- $metadata := index $object "metadata" -}}
@@ -91,6 +92,9 @@
 @pod@
   {{- end -}}
 @object@
+  {{- if and $context.in_chart (or (kindIs "map" $pod) (has $kind (list "Service" "NetworkPolicy" "CiliumNetworkPolicy"))) -}}
+    {{- $done := include "@quench@.keep" (dict "context" $context "root" $root "object" $object "template" $template "pod" $pod "kind" $kind "name" $name) -}}
+  {{- end -}}
 {{- end -}}
 {{- /* Whether a waiver covers a rule: prints "true". */ -}}
 {{- define "@quench@.waived" -}}
@@ -115,16 +119,17 @@
   {{- $given := .settings -}}
   {{- $defaults := fromJson (include "@quench@.defaults" .) -}}
   {{- $settings := dict -}}
-  {{- range $key := list "registry" "platform" -}}
+  {{- range $key, $kind := dict @facts@ -}}
     {{- $value := index $given $key -}}
-    {{- if not (kindIs "string" $value) -}}
-      {{- $value = index $defaults $key -}}
+    {{- if not (kindIs $kind $value) -}}
+      {{- $value = index $defaults.facts $key -}}
     {{- end -}}
-    {{- if $value -}}
+    {{- if and (kindIs $kind $value) (ne (toString $value) "") -}}
       {{- $set := set $settings $key $value -}}
     {{- end -}}
   {{- end -}}
   {{- $off := $defaults.off -}}
+  {{- $decided := $defaults.decided -}}
   {{- $rules := index $given "rules" -}}
   {{- if kindIs "map" $rules -}}
     {{- range $id, $rule := $rules -}}
@@ -134,6 +139,12 @@
           {{- $set := set $off $id true -}}
         {{- else if eq $enabled "true" -}}
           {{- $set := unset $off $id -}}
+        {{- end -}}
+        {{- $fix := toString (index $rule "fix") -}}
+        {{- if eq $fix "false" -}}
+          {{- $set := unset $decided $id -}}
+        {{- else if eq $fix "true" -}}
+          {{- $set := set $decided $id true -}}
         {{- end -}}
       {{- end -}}
     {{- end -}}
@@ -189,11 +200,26 @@
     {{- end -}}
   {{- end -}}
   {{- $set := set $context "settings" $settings -}}
+  {{- $set := set $context "decided" $decided -}}
+  {{- range $key := list "workloads" "services" "policies" -}}
+    {{- $set := set $context $key (list) -}}
+  {{- end -}}
   {{- $set := set $context "waivers" $read -}}
   {{- $set := set $context "labels" $labels -}}
   {{- $set := set $context "in_chart" .in_chart -}}
   {{- $set := set $context "evidence" (fromJson (include "@quench@.evidence" .)) -}}
   {{- $set := set $context "off" $off -}}
+{{- end -}}
+{{- /* A quantity as a plain number; nothing for what is none. */ -}}
+{{- define "@quench@.quantity" -}}
+  {{- if kindIs "float64" .of -}}
+    {{- printf "%.3f" .of -}}
+  {{- else if kindIs "string" .of -}}
+    {{- if regexMatch "^[0-9]{1,12}((\\.[0-9]{1,3})?([kMGT]|[KMGT]i)?|m)$" .of -}}
+      {{- $unit := regexFind "[A-Za-z]+$" .of -}}
+      {{- printf "%.3f" (mulf (trimSuffix $unit .of) (index (dict "" 1.0 "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0) $unit)) -}}
+    {{- end -}}
+  {{- end -}}
 {{- end -}}
 {{- define "@quench@.defaults" -}}@defaults@{{- end -}}
 {{- define "@quench@.evidence" -}}@evidence@{{- end -}}

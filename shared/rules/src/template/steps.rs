@@ -59,6 +59,29 @@ impl Compiler {
                 self.action(&format!("$set := set {map} {key} {all}"));
             }
             Step::RemoveItems(path, condition) => self.remove_items(path, condition),
+            Step::RemoveRepeated(path, key) => self.remove_repeated(path, key),
+            Step::Each(path, condition, steps) => {
+                let all = self.path(path);
+                let one = self.fresh("i");
+                self.enter(&format!("if kindIs \"slice\" {all}"));
+                self.enter(&format!("range {one} := {all}"));
+                self.enter(&format!("if kindIs \"map\" {one}"));
+                self.with_item(&one, |code| {
+                    let holds = code.condition(condition);
+                    code.enter(&format!("if {holds}"));
+                    code.steps(steps);
+                    code.leave();
+                });
+                self.leave();
+                self.leave();
+                self.leave();
+            }
+            Step::Isolate(direction) => {
+                let name = quoted(direction.name());
+                self.action(&format!(
+                    "$set := set $made \"all\" (append $made.all (fromJson (include \"@quench@.isolate\" (dict \"workload\" $workload \"shown\" $shown \"all\" $all \"context\" $context \"direction\" {name}))))"
+                ));
+            }
             Step::When(condition, steps) => {
                 let holds = self.condition(condition);
                 self.enter(&format!("if {holds}"));
@@ -138,6 +161,34 @@ impl Compiler {
         self.leave();
     }
 
+    /// Keeps the last of each, in place.
+    fn remove_repeated(&mut self, path: &Path, key: &str) {
+        let all = self.path(path);
+        let (kept, seen) = (self.fresh("l"), self.fresh("d"));
+        let (one, held, text) = (self.fresh("i"), self.fresh("h"), self.fresh("t"));
+        self.enter(&format!("if kindIs \"slice\" {all}"));
+        self.action(&format!("{kept} := list"));
+        self.action(&format!("{seen} := dict"));
+        self.enter(&format!("range {one} := reverse {all}"));
+        self.action(&format!("{held} := false"));
+        self.action(&format!("if kindIs \"map\" {one}"));
+        self.action(&format!("{text} := index {one} {}", quoted(key)));
+        self.action(&format!("if kindIs \"string\" {text}"));
+        self.action(&format!("{text} = print \"=\" {text}"));
+        self.action(&format!("{held} = hasKey {seen} {text}"));
+        self.action(&format!("$set := set {seen} {text} true"));
+        self.action("end");
+        self.action("end");
+        self.action(&format!("if not {held}"));
+        self.action(&format!("{kept} = prepend {kept} {one}"));
+        self.action("end");
+        self.leave();
+        if let Some((map, key)) = self.parent(path) {
+            self.action(&format!("$set := set {map} {key} {kept}"));
+        }
+        self.leave();
+    }
+
     /// The same volumes under the same names as the evaluator makes.
     fn mount(&mut self, writable: &Path) {
         let paths = self.path(writable);
@@ -187,6 +238,30 @@ impl Compiler {
                     .map(|(key, value)| format!("{} {}", quoted(key), self.value(value).expression))
                     .collect();
                 Value::certain(format!("(dict {})", entries.join(" ")))
+            }
+            Expression::One(one) => {
+                let one = self.value(one);
+                Value {
+                    expression: format!("(list {})", one.expression),
+                    given: one.given,
+                }
+            }
+            Expression::Each(path, key) => {
+                let all = self.path(path);
+                let (found, one, text) = (self.fresh("l"), self.fresh("i"), self.fresh("t"));
+                self.action(&format!("{found} := list"));
+                self.action(&format!("if kindIs \"slice\" {all}"));
+                self.action(&format!("range {one} := {all}"));
+                self.action(&format!("if kindIs \"map\" {one}"));
+                self.action(&format!("{text} := index {one} {}", quoted(key)));
+                self.action(&format!(
+                    "if and (kindIs \"string\" {text}) (not (has {text} {found}))"
+                ));
+                self.action(&format!("{found} = append {found} {text}"));
+                for _ in 0..4 {
+                    self.action("end");
+                }
+                Value::certain(found)
             }
             Expression::Of(path) => {
                 let value = self.path(path);

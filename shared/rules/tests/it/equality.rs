@@ -309,7 +309,7 @@ fn what_other_objects_show_is_looked_up_at_each_render() {
 }
 
 /// Whatever JSON there is, with names of fields that rules look at.
-fn anything() -> impl Strategy<Value = Value> {
+pub fn anything() -> impl Strategy<Value = Value> {
     let key = prop::sample::select(vec![
         "securityContext",
         "runAsUser",
@@ -325,6 +325,20 @@ fn anything() -> impl Strategy<Value = Value> {
         "image",
         "ports",
         "env",
+        "value",
+        "containerPort",
+        "hostPort",
+        "emptyDir",
+        "persistentVolumeClaim",
+        "sizeLimit",
+        "requests",
+        "limits",
+        "cpu",
+        "memory",
+        "privileged",
+        "command",
+        "fsGroup",
+        "appArmorProfile",
         "x",
     ]);
     let leaf = prop_oneof![
@@ -337,7 +351,10 @@ fn anything() -> impl Strategy<Value = Value> {
             "app",
             "RuntimeDefault",
             "/tmp",
-            "Unconfined"
+            "Unconfined",
+            "100m",
+            "1Gi",
+            "sysctl -n a; sysctl -w a=1",
         ])
         .prop_map(Value::from),
     ];
@@ -373,7 +390,7 @@ proptest! {
             evidence: &evidence,
             settings: &settings,
             siblings: &Siblings::default(),
-            release: &Release { name: "r".into(), service: "Helm".into(), chart: "c".into(), app_version: "1".into() },
+            release: &Release { name: "r".into(), namespace: "n".into(), service: "Helm".into(), chart: "c".into(), app_version: "1".into() },
             level: Level::Operable,
         };
         let verdicts = harden(&mut object, surroundings);

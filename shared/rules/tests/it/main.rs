@@ -11,7 +11,9 @@
     reason = "tests fail by panicking"
 )]
 
+mod decisions;
 mod equality;
+mod network;
 mod parameters;
 mod pitfalls;
 mod pod_security;

@@ -115,7 +115,10 @@ fn policy_and_target_become_defaults_that_values_override() {
         policy: Policy {
             rules: [(
                 "no-automount-token".to_owned(),
-                RuleSetting { enabled: false },
+                RuleSetting {
+                    enabled: false,
+                    fix: false,
+                },
             )]
             .into(),
             waivers: vec![Waiver {

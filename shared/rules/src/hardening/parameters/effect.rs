@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quench_chart::Chart;
-use quench_chart::render::Rendered;
+use quench_chart::render::{Rendered, Request};
 use quench_chart::workload::{self, ObjectId};
 use serde_json::{Value, json};
 
@@ -33,11 +33,11 @@ pub(super) struct Assessed {
 impl Assessed {
     pub(super) fn new(
         chart: &Chart,
-        release: &str,
+        request: &Request,
         rendered: &Rendered,
         surroundings: Surroundings<'_>,
     ) -> Self {
-        let tree = Tree::new(chart, release, rendered);
+        let tree = Tree::new(chart, request, rendered);
         let without_token = accounts_without_token(rendered);
         let mut assessed = Self {
             broken: BTreeSet::new(),

@@ -215,7 +215,7 @@ impl<'a> Trial<'a> {
             .map_err(|error| HardenError::Unavailable(error.to_string()))??;
         let base = Assessed::new(
             input.chart,
-            &input.request.release,
+            input.request,
             input.before,
             input.surroundings,
         );
@@ -246,7 +246,7 @@ impl<'a> Trial<'a> {
     fn assess(&self, rendered: &Rendered) -> Assessed {
         Assessed::new(
             self.input.chart,
-            &self.input.request.release,
+            self.input.request,
             rendered,
             self.input.surroundings,
         )
