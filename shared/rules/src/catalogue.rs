@@ -83,16 +83,7 @@ const fn always(text: &'static str) -> Reason {
 const TRUE: Literal = Literal::Bool(true);
 const FALSE: Literal = Literal::Bool(false);
 
-/// The pod is for Windows, where most of a security context may not even be set.
-const WINDOWS: Condition = Condition::Any(&[
-    Condition::Is(pod(&["os", "name"]), Literal::Text("windows")),
-    Condition::Is(
-        pod(&["nodeSelector", "kubernetes.io/os"]),
-        Literal::Text("windows"),
-    ),
-]);
-
-const LINUX: Condition = Condition::Not(&WINDOWS);
+const LINUX: Condition = Condition::Linux;
 
 const PRIVILEGED: Condition = Condition::Is(container(&["securityContext", "privileged"]), TRUE);
 
@@ -118,15 +109,18 @@ const RUNS_ENTRYPOINT: Condition = Condition::Any(&[
     STATED,
     Condition::AnyItem(
         COMMAND,
-        &Condition::Any(&[
-            Condition::Is(item(&[]), Literal::Text("sh")),
-            Condition::Is(item(&[]), Literal::Text("/bin/sh")),
-            Condition::Is(item(&[]), Literal::Text("bash")),
-            Condition::Is(item(&[]), Literal::Text("/bin/bash")),
-            Condition::Is(item(&[]), Literal::Text("/usr/bin/bash")),
-            Condition::Is(item(&[]), Literal::Text("ash")),
-            Condition::Is(item(&[]), Literal::Text("/bin/ash")),
-        ]),
+        &Condition::OneOf(
+            item(&[]),
+            &[
+                "sh",
+                "/bin/sh",
+                "bash",
+                "/bin/bash",
+                "/usr/bin/bash",
+                "ash",
+                "/bin/ash",
+            ],
+        ),
     ),
     Condition::All(&[
         Condition::Not(&Condition::Present(COMMAND)),

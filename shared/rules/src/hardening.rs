@@ -10,6 +10,7 @@ mod findings;
 mod guide;
 mod images;
 pub mod lint;
+mod namespace;
 pub mod overview;
 mod parameters;
 mod recover;
@@ -38,6 +39,7 @@ use crate::template::definitions;
 use crate::{Evidence, Release, Settings, Siblings};
 
 pub use images::evidence_of;
+pub use namespace::NAMESPACE_LABELS;
 use overview::Overview;
 use parameters::{Defaults, HARDENED_VALUES, Input, Override};
 pub use parameters::{Kept, Parameters, Recommended, is_of_values};
@@ -174,6 +176,7 @@ pub async fn harden_chart(
         chart.insert(HARDENED_VALUES, text)?;
     }
     chart.insert(GUIDE, guide::write(&report))?;
+    chart.insert(NAMESPACE_LABELS, namespace::labels(&report))?;
     // Assembled anew, so that no line of `.helmignore` hides what was added.
     let chart = Chart::from_files(chart.files().clone())?;
     let mut found = findings::findings(demands.package, &expected.verdicts);
@@ -585,6 +588,14 @@ fn plain(chart: &Chart) -> Result<Chart, HardenError> {
         plain.remove(SCHEMA)?;
     }
     plain.remove(GUIDE)?;
+    // A file of that name that a chart brings has nothing to do with hardening.
+    let own = "# Pod Security labels for the namespace that chart ";
+    if plain
+        .text(NAMESPACE_LABELS)
+        .is_some_and(|text| text.starts_with(own))
+    {
+        plain.remove(NAMESPACE_LABELS)?;
+    }
     Ok(plain)
 }
 

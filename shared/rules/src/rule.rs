@@ -318,10 +318,14 @@ pub enum Literal {
 pub enum Condition {
     /// Holds.
     Always,
+    /// The pod is not for Windows, where most of a security context may not even be set.
+    Linux,
     /// Something other than null is there.
     Present(Path),
     /// Exactly this value is there.
     Is(Path, Literal),
+    /// One of these texts is there.
+    OneOf(Path, &'static [&'static str]),
     /// A number is there, and it is smaller.
     Below(Path, i64),
     /// Quantities (Kubernetes: `500m`, `1Gi`) are there, the first at most the second.

@@ -13,7 +13,7 @@ static OPTIONAL_PARTS_OFF: Rule = Rule {
     rationale: "Every part that runs can be attacked: consoles, exporters, test pods, sample data. A part is a value of the chart \
                 whose name ends in enabled and that brings in objects when it is true. Parts whose being off makes other objects break, or that the \
                 user switched on, stay; a part that can be off without the others noticing is named with the values that switch it off.",
-    references: &[at(Source::BsiSys16, "A11"), at(Source::Nsa, "minimize")],
+    references: &[at(Source::BsiSys16, "A11")],
     safety: Safety::NeedsTarget,
     severity: Severity::Info,
     level: Level::Configured,

@@ -36,9 +36,6 @@ const MORE: Condition = Condition::Any(&[
     Condition::Contains(item(&[]), "chmod"),
     Condition::Contains(item(&[]), "mount"),
     Condition::Contains(item(&[]), "modprobe"),
-    Condition::Contains(item(&[]), "nsenter"),
-    Condition::Contains(item(&[]), "iptables"),
-    Condition::Contains(item(&[]), "/sys/kernel"),
 ]);
 
 static NODE_SYSCTLS: Rule = Rule {

@@ -120,6 +120,7 @@ static NO_DEFAULT_NAMESPACE: Rule = Rule {
                 namespace go where the release goes. Charts are looked at in a release to another namespace.",
     references: &[
         at(Source::Cis, "5.7.4"),
+        at(Source::Nsa, "namespaces"),
         at(Source::Kubescape, "C-0212"),
         at(Source::Checkov, "CKV_K8S_21"),
         at(Source::BsiApp44, "A4"),
@@ -327,7 +328,7 @@ static POD_SECURITY_NAMESPACE: Rule = Rule {
     references: &[
         at(Source::Cis, "5.2.1"),
         at(Source::Kubescape, "C-0192"),
-        at(Source::Nsa, "Pod Security"),
+        at(Source::Nsa, "admission control"),
         at(Source::BsiApp44, "A4"),
     ],
     safety: Safety::NeedsTarget,

@@ -138,6 +138,7 @@ static MEMORY_LIMIT: Rule = Rule {
                 global.hardening.resources, together with the target's request. A container that asks for memory of its \
                 own keeps that, and gets the limit where it is known to be enough for what it asks for.",
     references: &[
+        at(Source::Nsa, "resource policies"),
         at(Source::Kubescape, "C-0271"),
         at(Source::Checkov, "CKV_K8S_13"),
         at(Source::KubeLinter, "unset-memory-requirements"),
@@ -184,6 +185,7 @@ static CPU_LIMIT: Rule = Rule {
                 nobody else wants. Requests share CPU fairly without one. So it is a decision: containers get one \
                 where the target, or global.hardening.resources, gives it.",
     references: &[
+        at(Source::Nsa, "resource policies"),
         at(Source::Kubescape, "C-0270"),
         at(Source::Checkov, "CKV_K8S_11"),
         at(Source::KubeLinter, "unset-cpu-requirements"),
@@ -223,6 +225,7 @@ static REQUESTS: Rule = Rule {
                 container has a limit, Kubernetes takes that for what it asks for, and it is written down. Else it gets what \
                 the target, or global.hardening.resources, gives.",
     references: &[
+        at(Source::Nsa, "resource policies"),
         at(Source::Kubescape, "C-0268"),
         at(Source::Kubescape, "C-0269"),
         at(Source::Checkov, "CKV_K8S_10"),

@@ -33,6 +33,7 @@ static NO_PRIVILEGED: Rule = Rule {
     rationale: "A privileged container has every capability and every device of the node: it is the node. What needs it \
                 does so for a purpose, so it is reported.",
     references: &[
+        at(Source::Nsa, "privileged"),
         at(Source::PodSecurityBaseline, "privileged"),
         at(Source::Cis, "5.2.2"),
         at(Source::Kubescape, "C-0057"),
@@ -232,6 +233,7 @@ static SECCOMP_RUNTIME_DEFAULT: Rule = Rule {
                 It is set for the pod, so that sidecars and debug containers that come in later have it too; a profile \
                 the chart names stays.",
     references: &[
+        at(Source::Nsa, "seccomp"),
         at(Source::PodSecurityRestricted, "seccompProfile_restricted"),
         at(Source::Cis, "5.7.2"),
         at(Source::Kubescape, "C-0210"),
@@ -308,6 +310,7 @@ static APPARMOR: Rule = Rule {
                 forbids it could not do before either. Others are reported. Annotations of Kubernetes before 1.30 are \
                 reported alone.",
     references: &[
+        at(Source::Nsa, "AppArmor"),
         at(Source::PodSecurityBaseline, "appArmorProfile"),
         at(Source::Kubescape, "C-0055"),
         at(Source::BsiSys16, "A21"),
@@ -382,6 +385,7 @@ static SELINUX: Rule = Rule {
     title: "SELinux types are those of containers",
     rationale: "Another type, user or role takes the container out of the node's confinement.",
     references: &[
+        at(Source::Nsa, "seLinux"),
         at(Source::PodSecurityBaseline, "seLinuxOptions"),
         at(Source::Kubescape, "C-0055"),
         at(Source::BsiSys16, "A21"),
@@ -445,25 +449,21 @@ static PROC_MOUNT: Rule = Rule {
 };
 
 const HARMLESS_SYSCTL: Condition = Condition::Any(&[
-    Condition::Is(item(&["name"]), Literal::Text("kernel.shm_rmid_forced")),
-    Condition::Is(
+    Condition::OneOf(
         item(&["name"]),
-        Literal::Text("net.ipv4.ip_local_port_range"),
-    ),
-    Condition::Is(
-        item(&["name"]),
-        Literal::Text("net.ipv4.ip_unprivileged_port_start"),
-    ),
-    Condition::Is(item(&["name"]), Literal::Text("net.ipv4.tcp_syncookies")),
-    Condition::Is(item(&["name"]), Literal::Text("net.ipv4.ping_group_range")),
-    Condition::Is(
-        item(&["name"]),
-        Literal::Text("net.ipv4.ip_local_reserved_ports"),
+        &[
+            "kernel.shm_rmid_forced",
+            "net.ipv4.ip_local_port_range",
+            "net.ipv4.ip_local_reserved_ports",
+            "net.ipv4.ip_unprivileged_port_start",
+            "net.ipv4.ping_group_range",
+            "net.ipv4.tcp_fin_timeout",
+            "net.ipv4.tcp_rmem",
+            "net.ipv4.tcp_syncookies",
+            "net.ipv4.tcp_wmem",
+        ],
     ),
     Condition::StartsWith(item(&["name"]), "net.ipv4.tcp_keepalive_"),
-    Condition::Is(item(&["name"]), Literal::Text("net.ipv4.tcp_fin_timeout")),
-    Condition::Is(item(&["name"]), Literal::Text("net.ipv4.tcp_rmem")),
-    Condition::Is(item(&["name"]), Literal::Text("net.ipv4.tcp_wmem")),
 ]);
 
 static SYSCTLS: Rule = Rule {

@@ -16,6 +16,7 @@ static SECRETS_AS_FILES: Rule = Rule {
     title: "secrets reach containers as files",
     rationale: "The environment of a process is inherited, logged and shown by debuggers; a file is not.",
     references: &[
+        at(Source::Nsa, "secrets"),
         at(Source::Cis, "5.4.1"),
         at(Source::Kubescape, "C-0207"),
         at(Source::Checkov, "CKV_K8S_35"),

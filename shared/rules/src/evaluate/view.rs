@@ -102,8 +102,20 @@ impl<'v> View<'v> {
     pub(super) fn holds(&self, condition: &Condition) -> bool {
         match condition {
             Condition::Always => true,
+            Condition::Linux => !self.root(Root::Pod).is_some_and(|pod| {
+                [
+                    &["os", "name"][..],
+                    &["nodeSelector", "kubernetes.io/os"][..],
+                ]
+                .iter()
+                .filter_map(|keys| keys.iter().try_fold(pod, |value, key| value.get(key)))
+                .any(|name| name == "windows")
+            }),
             Condition::Present(path) => self.at(path).is_some(),
             Condition::Is(path, literal) => self.at(path).is_some_and(|value| is(value, literal)),
+            Condition::OneOf(path, texts) => {
+                self.text(path).is_some_and(|text| texts.contains(&text))
+            }
             Condition::Below(path, bound) => self
                 .at(path)
                 .and_then(Value::as_f64)

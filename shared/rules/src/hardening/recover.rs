@@ -67,14 +67,14 @@ fn policy(settings: &Settings) -> Policy {
 
 /// JSON that a definition of the library consists of. The text of values never has two braces in a row there.
 fn embedded(library: &str, name: &str) -> Option<Value> {
-    let head = format!(".{name}\" -}}}}");
-    let start = library.match_indices("{{- define \"").find_map(|(at, _)| {
+    let head = format!(".{name}\"}}}}");
+    let start = library.match_indices("{{define \"").find_map(|(at, _)| {
         let rest = library.get(at..)?;
-        let end = rest.find("-}}")? + 3;
+        let end = rest.find("}}")? + 2;
         rest.get(..end)?.ends_with(&head).then_some(at + end)
     })?;
     let rest = library.get(start..)?;
-    let end = rest.find("{{- end -}}")?;
+    let end = rest.find("{{end}}")?;
     serde_json::from_str(rest.get(..end)?).ok()
 }
 

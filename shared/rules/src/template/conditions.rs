@@ -36,9 +36,10 @@ impl Compiler {
     }
 
     pub(super) fn action(&mut self, action: &str) {
-        self.text.push_str("{{- ");
+        // Nothing stands between actions, so there is nothing to trim.
+        self.text.push_str("{{");
         self.text.push_str(action);
-        self.text.push_str(" -}}");
+        self.text.push_str("}}");
     }
 
     /// Opens a block that stays open to the end.
@@ -100,7 +101,7 @@ impl Compiler {
 
     /// A variable that holds what a path leads to, or nothing.
     pub(super) fn path(&mut self, path: &Path) -> String {
-        let (root, is_map) = self.root(path.root);
+        let (root, _) = self.root(path.root);
         if path.keys.is_empty() && path.otherwise.is_none() {
             return root;
         }
@@ -116,19 +117,12 @@ impl Compiler {
         }
         let otherwise = path.otherwise.map(|other| self.path(other));
         let found = self.fresh("v");
-        match path.keys {
-            [one] if is_map => self.action(&format!("{found} := index {root} {}", quoted(one))),
-            keys => {
-                let key = self.fresh("k");
-                self.action(&format!("{found} := {root}"));
-                self.action(&format!("range {key} := {}", list(keys)));
-                self.action(&format!("if kindIs \"map\" {found}"));
-                self.action(&format!("{found} = index {found} {key}"));
-                self.action("else");
-                self.action(&format!("{found} = $nothing"));
-                self.action("end");
-                self.action("end");
+        match path.keys.split_last() {
+            Some((last, way)) => {
+                let map = self.map(path.root, way);
+                self.action(&format!("{found} := index {map} {}", quoted(last)));
             }
+            None => self.action(&format!("{found} := {root}")),
         }
         if let Some(otherwise) = otherwise {
             self.action(&format!("if kindIs \"invalid\" {found}"));
@@ -141,10 +135,39 @@ impl Compiler {
         found
     }
 
+    /// A variable that holds the map which keys lead to, or an empty one.
+    fn map(&mut self, root: Root, keys: &'static [&'static str]) -> String {
+        let (root_name, is_map) = self.root(root);
+        if keys.is_empty() && is_map {
+            return root_name;
+        }
+        let key = format!("map {root_name} {}", list(keys));
+        if let Some(known) = self.known.iter().rev().find_map(|scope| scope.get(&key)) {
+            return known.clone();
+        }
+        let found = match keys.split_last() {
+            Some((last, way)) => {
+                let above = self.map(root, way);
+                format!("index {above} {}", quoted(last))
+            }
+            None => root_name,
+        };
+        // An expression in parentheses, or a variable, which needs none.
+        let map = self.fresh("m");
+        self.action(&format!(
+            "{map} := ternary ({found}) $none (kindIs \"map\" ({found}))"
+        ));
+        if let Some(scope) = self.known.last_mut() {
+            scope.insert(key, map.clone());
+        }
+        map
+    }
+
     /// An expression that is true where the condition holds.
     pub(super) fn condition(&mut self, condition: &Condition) -> String {
         match condition {
             Condition::Always => "true".to_owned(),
+            Condition::Linux => "$linux".to_owned(),
             Condition::Present(path) => {
                 let value = self.path(path);
                 format!("(not (kindIs \"invalid\" {value}))")
@@ -152,6 +175,10 @@ impl Compiler {
             Condition::Is(path, literal) => {
                 let value = self.path(path);
                 format!("(eq (toJson {value}) {})", as_json(literal))
+            }
+            Condition::OneOf(path, texts) => {
+                let value = self.path(path);
+                format!("(has {value} {})", list(texts))
             }
             Condition::Below(path, bound) => {
                 let value = self.path(path);

@@ -3,6 +3,7 @@
   {{- $object := .object -}}
   {{- $root := .root -}}
   {{- $nothing := index (dict) "nothing" -}}
+  {{- $none := dict -}}
   {{- $in_chart := false -}}
   {{- if kindIs "map" $root -}}
     {{- if and (kindIs "map" (index $root "Template")) (kindIs "map" (index $root "Release")) (hasKey $root "Chart") -}}
@@ -33,10 +34,15 @@
       {{- $name = index $metadata "name" -}}
     {{- end -}}
   {{- end -}}
+  {{- /* A rule that is waived here is off here. */ -}}
   {{- $waivers := list -}}
   {{- range $waiver := $context.waivers -}}
     {{- if and (regexMatch $waiver.kind (lower $kind)) (regexMatch $waiver.name $name) -}}
-      {{- $waivers = append $waivers $waiver -}}
+      {{- if hasKey $waiver "container" -}}
+        {{- $waivers = append $waivers $waiver -}}
+      {{- else -}}
+        {{- $off = merge (dict $waiver.rule true) $off -}}
+      {{- end -}}
     {{- end -}}
   {{- end -}}
   {{- $template := $nothing -}}
@@ -60,7 +66,15 @@
       {{- end -}}
     {{- end -}}
   {{- end -}}
+  {{- $linux := true -}}
   {{- if kindIs "map" $pod -}}
+    {{- range $key, $below := dict "os" "name" "nodeSelector" "kubernetes.io/os" -}}
+      {{- if kindIs "map" (index $pod $key) -}}
+        {{- if eq (toString (index $pod $key $below)) "windows" -}}
+          {{- $linux = false -}}
+        {{- end -}}
+      {{- end -}}
+    {{- end -}}
     {{- range $list := list "initContainers" "containers" -}}
       {{- $containers := index $pod $list -}}
       {{- if kindIs "slice" $containers -}}
@@ -69,6 +83,12 @@
             {{- $container_name := "" -}}
             {{- if kindIs "string" (index $container "name") -}}
               {{- $container_name = index $container "name" -}}
+            {{- end -}}
+            {{- $off := $off -}}
+            {{- range $waiver := $waivers -}}
+              {{- if regexMatch $waiver.container $container_name -}}
+                {{- $off = merge (dict $waiver.rule true) $off -}}
+              {{- end -}}
             {{- end -}}
             {{- $image := $nothing -}}
             {{- $pin := $nothing -}}
@@ -96,22 +116,28 @@
     {{- $done := include "@quench@.keep" (dict "context" $context "root" $root "object" $object "template" $template "pod" $pod "kind" $kind "name" $name) -}}
   {{- end -}}
 {{- end -}}
-{{- /* Whether a waiver covers a rule: prints "true". */ -}}
-{{- define "@quench@.waived" -}}
-  {{- $call := . -}}
-  {{- $waived := false -}}
-  {{- range $waiver := .waivers -}}
-    {{- if eq $waiver.rule $call.rule -}}
-      {{- if not (hasKey $waiver "container") -}}
-        {{- $waived = true -}}
-      {{- else if hasKey $call "container" -}}
-        {{- if regexMatch $waiver.container $call.container -}}
-          {{- $waived = true -}}
-        {{- end -}}
-      {{- end -}}
+{{- /* Puts a value at the end of keys from a map; maps on the way are made. Called with a list of the three. */ -}}
+{{- define "@quench@.put" -}}
+  {{- $map := index . 0 -}}
+  {{- range $key := initial (index . 1) -}}
+    {{- if not (kindIs "map" (index $map $key)) -}}
+      {{- $set := set $map $key (dict) -}}
+    {{- end -}}
+    {{- $map = index $map $key -}}
+  {{- end -}}
+  {{- $set := set $map (last (index . 1)) (index . 2) -}}
+{{- end -}}
+{{- /* Takes away what is at the end of keys from a map. Called with a list of the two. */ -}}
+{{- define "@quench@.drop" -}}
+  {{- $map := index . 0 -}}
+  {{- range $key := initial (index . 1) -}}
+    {{- if kindIs "map" $map -}}
+      {{- $map = index $map $key -}}
     {{- end -}}
   {{- end -}}
-  {{- $waived -}}
+  {{- if kindIs "map" $map -}}
+    {{- $set := unset $map (last (index . 1)) -}}
+  {{- end -}}
 {{- end -}}
 {{- /* Fills the map that is kept. */ -}}
 {{- define "@quench@.context" -}}

@@ -2,6 +2,7 @@
 {{- define "@quench@.release" -}}
   {{- $root := . -}}
   {{- $nothing := index (dict) "nothing" -}}
+  {{- $none := dict -}}
   {{- $given := dict -}}
   {{- $values := index $root "Values" -}}
   {{- if kindIs "map" $values -}}
@@ -31,10 +32,10 @@
         {{- $pod := $workload.pod -}}
         {{- $kind := $workload.kind -}}
         {{- $name := $workload.name -}}
-        {{- $waivers := list -}}
+        {{- $off := $off -}}
         {{- range $waiver := $context.waivers -}}
-          {{- if and (regexMatch $waiver.kind (lower $kind)) (regexMatch $waiver.name $name) -}}
-            {{- $waivers = append $waivers $waiver -}}
+          {{- if and (not (hasKey $waiver "container")) (regexMatch $waiver.kind (lower $kind)) (regexMatch $waiver.name $name) -}}
+            {{- $off = merge (dict $waiver.rule true) $off -}}
           {{- end -}}
         {{- end -}}
         {{- $shown := fromJson (include "@quench@.shown" (dict "workload" $workload "all" $all)) -}}

@@ -44,19 +44,17 @@ impl Compiler {
             }
             Step::Remove(path) => self.remove(path),
             Step::Append(path, text) => {
-                let Some((map, key)) = self.parent(path) else {
-                    return;
-                };
+                let value = self.path(path);
                 let all = self.fresh("l");
                 let text = quoted(text);
-                self.action(&format!("{all} := index {map} {key}"));
+                self.action(&format!("{all} := {value}"));
                 self.action(&format!("if not (kindIs \"slice\" {all})"));
                 self.action(&format!("{all} = list"));
                 self.action("end");
                 self.action(&format!("if not (has {text} {all})"));
                 self.action(&format!("{all} = append {all} {text}"));
                 self.action("end");
-                self.action(&format!("$set := set {map} {key} {all}"));
+                self.put(path, &all);
             }
             Step::RemoveItems(path, condition) => self.remove_items(path, condition),
             Step::RemoveRepeated(path, key) => self.remove_repeated(path, key),
@@ -100,44 +98,34 @@ impl Compiler {
         if let Some(given) = &value.given {
             self.enter(&format!("if {given}"));
         }
-        if let Some((map, key)) = self.parent(path) {
-            self.action(&format!("$set := set {map} {key} {}", value.expression));
-        }
+        self.put(path, &value.expression);
         if value.given.is_some() {
             self.leave();
         }
     }
 
-    /// A variable with the map that has the last key of a path, made where it is missing, and that key.
-    fn parent(&mut self, path: &Path) -> Option<(String, String)> {
-        let (last, way) = path.keys.split_last()?;
+    fn put(&mut self, path: &Path, value: &str) {
         let (root, _) = self.root(path.root);
-        if way.is_empty() {
-            return Some((root, quoted(last)));
+        match path.keys {
+            [] => {}
+            [key] => self.action(&format!("$set := set {root} {} {value}", quoted(key))),
+            keys => self.action(&format!(
+                "$set := include \"@quench@.put\" (list {root} {} {value})",
+                list(keys)
+            )),
         }
-        let (map, key) = (self.fresh("m"), self.fresh("k"));
-        self.action(&format!("{map} := {root}"));
-        self.action(&format!("range {key} := {}", list(way)));
-        self.action(&format!("if not (kindIs \"map\" (index {map} {key}))"));
-        self.action(&format!("$set := set {map} {key} (dict)"));
-        self.action("end");
-        self.action(&format!("{map} = index {map} {key}"));
-        self.action("end");
-        Some((map, quoted(last)))
     }
 
     fn remove(&mut self, path: &Path) {
-        let Some((last, way)) = path.keys.split_last() else {
-            return;
-        };
-        let map = self.path(&Path {
-            root: path.root,
-            keys: way,
-            otherwise: None,
-        });
-        self.action(&format!("if kindIs \"map\" {map}"));
-        self.action(&format!("$set := unset {map} {}", quoted(last)));
-        self.action("end");
+        let (root, _) = self.root(path.root);
+        match path.keys {
+            [] => {}
+            [key] => self.action(&format!("$set := unset {root} {}", quoted(key))),
+            keys => self.action(&format!(
+                "$set := include \"@quench@.drop\" (list {root} {})",
+                list(keys)
+            )),
+        }
     }
 
     fn remove_items(&mut self, path: &Path, condition: &Condition) {
@@ -152,9 +140,7 @@ impl Compiler {
         self.action("end");
         self.leave();
         self.enter(&format!("if {kept}"));
-        if let Some((map, key)) = self.parent(path) {
-            self.action(&format!("$set := set {map} {key} {kept}"));
-        }
+        self.put(path, &kept);
         self.action("else");
         self.remove(path);
         self.leave();
@@ -183,9 +169,7 @@ impl Compiler {
         self.action(&format!("{kept} = prepend {kept} {one}"));
         self.action("end");
         self.leave();
-        if let Some((map, key)) = self.parent(path) {
-            self.action(&format!("$set := set {map} {key} {kept}"));
-        }
+        self.put(path, &kept);
         self.leave();
     }
 

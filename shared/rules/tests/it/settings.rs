@@ -179,3 +179,62 @@ fn policy_and_target_become_defaults_that_values_override() {
         );
     }
 }
+
+#[test]
+fn a_waiver_that_ran_out_or_gives_no_reason_is_refused_when_hardening_too() {
+    let sample = chart("", &[("p.yaml", POD)]);
+    let waiver = |reason: &str, expires: Option<&str>| Waiver {
+        rule: "read-only-root".to_owned(),
+        kind: None,
+        name: None,
+        container: None,
+        reason: reason.to_owned(),
+        expires: expires.map(str::to_owned),
+    };
+    for helm in helms() {
+        for (waiver, message) in [
+            (waiver(" ", None), "gives no reason"),
+            (waiver("x", Some("2020-01-31")), "expired on 2020-01-31"),
+            (waiver("x", Some("soon")), "is not a date"),
+        ] {
+            let case = Case {
+                policy: Policy {
+                    waivers: vec![waiver],
+                    ..Policy::default()
+                },
+                ..Case::default()
+            };
+            let error = case.harden(&helm, &sample, "").unwrap_err().to_string();
+            assert!(error.contains(message), "{error}");
+        }
+        let values =
+            hardening("{waivers: [{rule: read-only-root, reason: x, expires: '2020-01-31'}]}");
+        let error = Case::default().harden(&helm, &sample, &values).unwrap_err();
+        assert!(error.to_string().contains("expired"), "{error}");
+    }
+}
+
+#[test]
+fn a_waived_place_is_told_of_as_suppressed_with_its_reason() {
+    let sample = chart("", &[("p.yaml", POD)]);
+    for helm in helms() {
+        let values = hardening(
+            "{waivers: [{rule: read-only-root, container: app, reason: it writes, expires: '2999-12-31'}]}",
+        );
+        let hardened = Case::default().harden(&helm, &sample, &values).unwrap();
+        let found: Vec<_> = hardened
+            .findings
+            .iter()
+            .filter(|finding| finding.canonical_id == "read-only-root")
+            .map(|finding| (finding.state, finding.suppression.clone()))
+            .collect();
+        let suppressed: Vec<_> = found.iter().filter_map(|(_, s)| s.clone()).collect();
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert_eq!(suppressed.len(), 1, "{found:?}");
+        assert_eq!(suppressed[0].reason, "it writes");
+        assert_eq!(suppressed[0].expires.as_deref(), Some("2999-12-31"));
+        let waived = &hardened.report.waived;
+        assert_eq!(waived.len(), 1);
+        assert_eq!(waived[0].container.as_deref(), Some("app"));
+    }
+}

@@ -213,12 +213,7 @@ impl<'a> Trial<'a> {
         tokio::task::spawn_blocking(move || copy.write_to(&target))
             .await
             .map_err(|error| HardenError::Unavailable(error.to_string()))??;
-        let base = Assessed::new(
-            input.chart,
-            input.request,
-            input.before,
-            input.surroundings,
-        );
+        let base = Assessed::new(input.chart, input.request, input.before, input.surroundings);
         let again = input.helm.render_path(&folder, input.request).await?;
         Ok(Self {
             input,
