@@ -237,12 +237,12 @@ mod tests {
             .filter(|action| action.starts_with("end}}"))
             .count();
         assert_eq!(opened, ended);
-        assert!(text.len() < 76 << 10, "{} bytes", text.len());
+        assert!(text.len() < 84 << 10, "{} bytes", text.len());
         // Helm compresses what goes into a release's Secret.
         let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
         std::io::Write::write_all(&mut packed, text.as_bytes()).unwrap();
         let packed = packed.finish().unwrap().len();
-        assert!(packed < 13 << 10, "{packed} bytes packed");
+        assert!(packed < 14 << 10, "{packed} bytes packed");
         println!("{} bytes, {packed} packed", text.len());
     }
 }

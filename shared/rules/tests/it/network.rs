@@ -8,6 +8,7 @@ use crate::programs::{Case, chart, helms, render};
 
 /// Workloads, Services and policies, whatever the values say.
 const OBJECTS: &str = r#"
+{{- /* What it renders stands in the values; its text says so: kind: Service */ -}}
 {{- range $name, $object := .Values.objects }}
 ---
 {{- if $object.pod }}
