@@ -357,10 +357,10 @@ impl<'a> Neighbours<'a> {
             let Some(number) = port_number(&number) else {
                 continue;
             };
-            let protocol = match protocol.and_then(Value::as_str) {
-                Some(protocol @ ("UDP" | "SCTP")) => protocol,
-                _ => "TCP",
-            };
+            let protocol = protocol
+                .and_then(Value::as_str)
+                .filter(|protocol| matches!(*protocol, "UDP" | "SCTP"))
+                .unwrap_or("TCP");
             network.ports.insert(format!("{number}:{protocol}"));
         }
     }
