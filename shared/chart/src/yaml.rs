@@ -94,6 +94,22 @@ pub fn values(text: &str) -> Result<Value, YamlError> {
     Ok(Value::Object(merged))
 }
 
+/// Puts values over others as Helm puts a user's values over a chart's: as [`merge`], but null takes away.
+pub fn override_values(under: &mut Value, over: &Value) {
+    match (under.as_object_mut(), over.as_object()) {
+        (Some(under), Some(over)) => {
+            for (key, value) in over {
+                if value.is_null() {
+                    under.shift_remove(key);
+                } else {
+                    override_values(under.entry(key.clone()).or_insert(Value::Null), value);
+                }
+            }
+        }
+        _ => *under = over.clone(),
+    }
+}
+
 /// Lays `over` over `values`: maps are merged key by key, everything else is replaced.
 pub fn merge(values: &mut Map<String, Value>, over: Map<String, Value>) {
     for (key, value) in over {

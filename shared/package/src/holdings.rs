@@ -46,20 +46,15 @@ impl Holdings {
             tags: Vec::new(),
             frame: BTreeSet::new(),
         };
-        // One list for all: a registry is not asked about every manifest of every image.
-        let known: BTreeSet<String> = store
-            .names("sha256-")
-            .await?
-            .iter()
-            .filter_map(|name| name.as_str().get(..MANIFEST_NAME))
-            .map(str::to_owned)
-            .collect();
+        let known = known_subjects(store).await?;
         let mut asked = BTreeSet::new();
         for revision in holdings.revisions.clone() {
             holdings.frame.insert(revision.revision.digest.clone());
             for part in closure(store, &revision.revision).await? {
                 if part.is_manifest()
-                    && known.contains(RefName::referrers(&part.digest).as_str())
+                    && known.as_ref().is_none_or(|known| {
+                        known.contains(RefName::referrers(&part.digest).as_str())
+                    })
                     && asked.insert(part.digest.clone())
                 {
                     holdings.attachments_of(store, &part.digest).await?;
@@ -149,6 +144,19 @@ impl Holdings {
         self.made.insert(descriptor.digest.clone(), bytes);
         self.blobs.insert(descriptor.digest.clone(), descriptor);
     }
+}
+
+/// Names of all manifests that something is attached to, so that a registry is not asked about every manifest of every
+/// image. A folder is: looking for a file costs less than a list of all.
+async fn known_subjects(store: &Store) -> Result<Option<BTreeSet<String>>, PackageError> {
+    if let Store::Directory(_) = store {
+        return Ok(None);
+    }
+    let names = store.names("sha256-").await?;
+    let subjects = names
+        .iter()
+        .filter_map(|name| name.as_str().get(..MANIFEST_NAME));
+    Ok(Some(subjects.map(str::to_owned).collect()))
 }
 
 /// Length of `sha256-<hex>`.

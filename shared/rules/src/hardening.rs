@@ -634,29 +634,13 @@ fn settings_in_force(
     }
     for layer in layers {
         if let Some(given) = layer.pointer("/global/hardening") {
-            merge(&mut hardening, given);
+            quench_chart::yaml::override_values(&mut hardening, given);
         }
     }
     defaults
         .clone()
         .with_values(&hardening)
         .map_err(|error| HardenError::Input(error.to_string()))
-}
-
-/// Puts values over others as Helm does: maps are merged, null takes away.
-fn merge(under: &mut Value, over: &Value) {
-    match (under.as_object_mut(), over.as_object()) {
-        (Some(under), Some(over)) => {
-            for (key, value) in over {
-                if value.is_null() {
-                    under.shift_remove(key);
-                } else {
-                    merge(under.entry(key.clone()).or_insert(Value::Null), value);
-                }
-            }
-        }
-        _ => *under = over.clone(),
-    }
 }
 
 /// What the rules make of rendered documents, and what they found.

@@ -74,7 +74,7 @@ impl Side {
                 |reason: String| Failure::usage(format!("values file {}: {reason}", index + 1));
             let text = yaml::text(bytes).map_err(|e| refuse(e.to_string()))?;
             let given = yaml::values(text).map_err(|e| refuse(e.to_string()))?;
-            merge(&mut merged, &given);
+            yaml::override_values(&mut merged, &given);
             texts.push(text.to_owned());
         }
         Ok(Self {
@@ -146,22 +146,6 @@ pub(super) async fn compare(
         })
         .collect();
     Ok(difference)
-}
-
-/// Puts values over others as Helm does: maps are merged, null takes away.
-fn merge(under: &mut Value, over: &Value) {
-    match (under.as_object_mut(), over.as_object()) {
-        (Some(under), Some(over)) => {
-            for (key, value) in over {
-                if value.is_null() {
-                    under.shift_remove(key);
-                } else {
-                    merge(under.entry(key.clone()).or_insert(Value::Null), value);
-                }
-            }
-        }
-        _ => *under = over.clone(),
-    }
 }
 
 fn walk(before: Option<&Value>, after: Option<&Value>, path: &str, changes: &mut Vec<ValueChange>) {

@@ -37,7 +37,7 @@ pub(super) fn candidates(
 ) -> Result<Vec<Candidate>, ChartError> {
     let mut effective = effective_values(chart)?;
     for values in given {
-        super::super::merge(&mut effective, values);
+        quench_chart::yaml::override_values(&mut effective, values);
     }
     let instances = instances(chart);
     let active: Vec<bool> = instances
