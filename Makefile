@@ -19,7 +19,7 @@ CHARTS ?= $(QUENCH_CHARTS)
 CHOICE = $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(ONLY),--only $(ONLY))
 CORPUS ?= $(CURDIR)/.quench/corpus
 
-.PHONY: help demo test fleet tools fmt fmt-check lint deny deny-advisories unit bench corpus checkov image clean-demo
+.PHONY: help demo test fleet tools fmt fmt-check lint deny deny-advisories unit large bench corpus checkov image clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,10 @@ unit: image ## all tests (the tools must be there: make tools)
 
 image: ## build the demo image as an OCI layout
 	@$(PYTHON) deploy/demo/build-image.py deploy/demo/images/nginx.toml -o "$(DEMO_IMAGE)"
+
+large: ## pass an image of 4 GB through ingest, export and import in less than 256 MB of memory; moves 16 GB, so `make test` leaves it out
+	$(CARGO) build --release --locked --package quench-cli
+	QUENCH_REQUIRE_TOOLS=1 QUENCH_BINARIES="$(TARGET)/release" $(CARGO) test --release --locked --package quench-it --test it large:: -- --ignored --nocapture
 
 bench: ## measure; prints tables, fails only on wrong results [CHARTS=folder] [SAMPLE=n]
 	QUENCH_CHARTS="$(CHARTS)" QUENCH_SAMPLE="$(SAMPLE)" $(CARGO) bench --workspace --locked

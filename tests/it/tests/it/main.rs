@@ -11,6 +11,7 @@ mod discovery_verbs;
 mod engines;
 mod fleet;
 mod killed;
+mod large;
 mod lint;
 mod pod_security;
 mod rule_verbs;
