@@ -399,6 +399,69 @@ fn what_was_pushed_is_what_helm_and_skopeo_find() -> Result<()> {
 }
 
 #[test]
+fn signatures_travel_with_files_and_lie_where_cosign_looks() -> Result<()> {
+    let (registry, skopeo) = (need!("docker-registry"), need!("skopeo"));
+    need!("helm");
+    with_demo(|demo| {
+        let folder = tempfile::tempdir()?;
+        let (here, there) = (folder.path().join("here"), folder.path().join("there"));
+        let keys = ["one", "two"].map(|name| folder.path().join(name));
+        for key in &keys {
+            run(elsewhere(&here)?
+                .args(["keys", "generate", "--unencrypted", "-o"])
+                .arg(key))?;
+        }
+        let [ours, foreign] = keys.map(|key| key.display().to_string());
+        let full = demo.folder.path().join("demo.quench.tar");
+        run(elsewhere(&here)?.arg("import").arg(&full))?;
+        run(elsewhere(&here)?
+            .args(["sign", PACKAGE, "--recursive", "--key"])
+            .arg(format!("{ours}.key")))?;
+        let signed = folder.path().join("signed.quench.tar");
+        run(elsewhere(&here)?
+            .args(["export", PACKAGE, "-o"])
+            .arg(&signed))?;
+
+        // Unsigned, or signed by somebody else: refused, and nothing is left.
+        for (file, key) in [(&full, &ours), (&signed, &foreign)] {
+            let refused = elsewhere(&there)?
+                .arg("import")
+                .arg(file)
+                .args(["--key", &format!("{key}.pub")])
+                .output()?;
+            ensure!(refused.status.code() == Some(1), "{}", stderr(&refused));
+            let left = std::fs::read_dir(there.join("blobs/sha256"))?.count();
+            ensure!(left == 0, "a refused import left {left} blobs");
+        }
+        run(elsewhere(&there)?
+            .arg("import")
+            .arg(&signed)
+            .args(["--key", &format!("{ours}.pub")]))?;
+
+        let registry = Registry::start(&registry)?;
+        let place = format!("{}/apps", registry.host());
+        run(elsewhere(&there)?.args(["push", PACKAGE, "--registry", &place]))?;
+        let shown = json(&run(elsewhere(&there)?.args(["show", PACKAGE, "--json"]))?)?;
+        for (repository, digest) in [
+            (format!("packages/{PACKAGE}"), text(&shown, "/revision")?),
+            ("demo/nginx".to_owned(), text(&shown, "/images/0/digest")?),
+            (PACKAGE.to_owned(), text(&shown, "/chart")?),
+        ] {
+            let tag = format!("{}.sig", digest.replace(':', "-"));
+            let raw = run(Command::new(&skopeo)
+                .args(["inspect", "--raw", "--tls-verify=false"])
+                .arg(format!("docker://{place}/{repository}:{tag}")))?;
+            let raw = json(&raw)?;
+            ensure!(
+                text(&raw, "/layers/0/mediaType")?.contains("simplesigning"),
+                "{repository}: {raw}"
+            );
+        }
+        Ok(())
+    })
+}
+
+#[test]
 fn what_was_not_pushed_is_not_installed() -> Result<()> {
     let registry = need!("docker-registry");
     need!("helm");

@@ -5,8 +5,8 @@ use quench_ingestor_engine::source::ChartSource;
 use quench_ingestor_engine::{Engine, EngineOptions, PackOptions, pack};
 use quench_model::{Finding, FindingKind, Level, Severity, Subject, media_type};
 use quench_package::{
-    Attachment, Context, Package, current_findings, export_file, import, replace_findings,
-    verify_file, verify_package,
+    Attachment, Base, Context, Package, current_findings, export_file, history, import, publish,
+    replace_findings, verify_file, verify_package,
 };
 use time::macros::date;
 
@@ -136,4 +136,93 @@ async fn a_damaged_file_leaves_nothing_in_the_store() {
     }
     assert!(blobs(&there).is_empty());
     assert!(there.names("").unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_registry_keeps_the_history_of_all_writers_and_takes_deltas() {
+    if !have(&["umoci", "helm"]) {
+        return;
+    }
+    let Some(registry) = Registry::start().await else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let local = store(&folder);
+    let package = package(&folder, &local).await;
+    let here = Context::new(Store::Directory(local));
+    let open = |cache: &str| {
+        let config = RegistryConfig {
+            repository: format!("{}/quench/store", registry.host),
+            cache: folder.path().join(cache),
+            access: RegistryAccess::default(),
+        };
+        Store::Registry(RegistryStore::open(config).unwrap())
+    };
+    let (full, delta) = (
+        folder.path().join("full.tar"),
+        folder.path().join("delta.tar"),
+    );
+    export_file(&here, &package, None, &full).await.unwrap();
+    let next = Package::store(&here.store, package.advance(Level::Secured))
+        .await
+        .unwrap();
+    let base = Base::of_file(&full).unwrap();
+    let summary = export_file(&here, &next, Some(&base), &delta)
+        .await
+        .unwrap();
+    let whole = std::fs::metadata(&full).unwrap().len();
+    // The image is a few kilobytes; headers of the manifests weigh as much.
+    assert!(summary.bytes < whole, "{} of {whole}", summary.bytes);
+    assert!(!summary.delta.unwrap().presumed.is_empty());
+
+    let there = Context::new(open("cache"));
+    let error = import(&there, &delta).await.unwrap_err().to_string();
+    assert!(
+        error.contains(&package.revision.digest.to_string()),
+        "{error}"
+    );
+    import(&there, &full).await.unwrap();
+    let imported = import(&there, &delta).await.unwrap().package;
+    assert_eq!(imported, next);
+    verify_package(&there.store, &next).await.unwrap();
+
+    // Writers with caches of their own, as on machines of their own, publish at the same time.
+    let mut revisions = vec![next.clone()];
+    for level in [Level::Operable, Level::Minimized] {
+        for images in [0, 1] {
+            let mut parts = next.advance(level);
+            parts.images.truncate(images);
+            revisions.push(Package::store(&there.store, parts).await.unwrap());
+        }
+    }
+    let writers: Vec<_> = revisions
+        .iter()
+        .enumerate()
+        .map(|(number, package)| {
+            let (store, package) = (open(&format!("cache-{number}")), package.clone());
+            tokio::spawn(async move {
+                // Twice is once.
+                publish(&store, &package).await.unwrap();
+                publish(&store, &package).await.unwrap();
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let entries = history(&open("reader"), &next.name).await.unwrap();
+    assert!(
+        entries
+            .iter()
+            .zip(1..)
+            .all(|(e, number)| e.number == number)
+    );
+    let mut found: Vec<_> = entries.into_iter().map(|entry| entry.revision).collect();
+    let mut expected: Vec<_> = revisions
+        .iter()
+        .map(|package| package.revision.digest.clone())
+        .collect();
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
 }
