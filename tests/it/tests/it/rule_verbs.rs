@@ -253,3 +253,86 @@ fn what_hardening_set_is_explained_the_same_before_and_after() -> Result<()> {
     ensure!(err.contains("carries its own"), "{err}");
     Ok(())
 }
+
+#[test]
+fn the_page_of_a_chart_tells_every_change_and_is_the_same_twice() -> Result<()> {
+    need!("helm");
+    let folder = TempDir::new()?;
+    let at = folder.path();
+    std::fs::write(at.join("facts.yaml"), FACTS)?;
+    let chart = workspace().join("deploy/demo/chart").display().to_string();
+    let harden = [
+        "harden",
+        &chart,
+        "--chart-only",
+        "--image-facts",
+        "facts.yaml",
+        "-o",
+        "hardened",
+        "--report",
+        "first.html",
+        "--json",
+    ];
+    let (out, _) = ends(&harden, at, 0)?;
+    let made: Value = serde_json::from_str(&out)?;
+    let report = made.get("report").context("no report")?;
+    for page in ["second.html", "third.html"] {
+        ends(&["report", "hardened", "-o", page], at, 0)?;
+    }
+    let read = |name: &str| std::fs::read_to_string(at.join(name)).context("no page");
+    let (first, second) = (read("first.html")?, read("second.html")?);
+    ensure!(
+        second == read("third.html")?,
+        "the page differs from run to run"
+    );
+    for page in [&first, &second] {
+        for (list, keys) in [
+            ("changes", &["rule", "object", "field"][..]),
+            ("remaining", &["rule", "object", "reason"]),
+            ("controls", &["control", "title"]),
+        ] {
+            let entries = report
+                .get(list)
+                .and_then(Value::as_array)
+                .context("no list")?;
+            ensure!(!entries.is_empty(), "{list} is empty");
+            for text in entries
+                .iter()
+                .flat_map(|entry| keys.iter().filter_map(|key| entry.get(key)?.as_str()))
+            {
+                let escaped = text
+                    .replace('&', "&amp;")
+                    .replace('<', "&lt;")
+                    .replace('"', "&quot;");
+                ensure!(
+                    page.contains(&escaped),
+                    "the page does not tell of {list} {text}"
+                );
+            }
+        }
+        ensure!(
+            page.contains("<svg") && page.contains("Content-Security-Policy"),
+            "no drawing, or no policy"
+        );
+    }
+    // A chart that is not hardened is told what hardening would do.
+    ends(
+        &[
+            "report",
+            &chart,
+            "--image-facts",
+            "facts.yaml",
+            "-o",
+            "plain.html",
+        ],
+        at,
+        0,
+    )?;
+    ensure!(
+        read("plain.html")?.contains("readOnlyRootFilesystem"),
+        "nothing would be done"
+    );
+    let (_, err) = ends(&["report", "./nowhere", "-o", "x.html"], at, 2)?;
+    ensure!(err.contains("no chart at ./nowhere"), "{err}");
+    Ok(())
+}
