@@ -32,6 +32,9 @@ pub struct IngestArgs {
     /// File for the package (.quench.tar); for a single source
     #[arg(short, long, value_name = "FILE", conflicts_with = "more")]
     pub output: Option<PathBuf>,
+    /// Private key that signs each package: a file, or env://VARIABLE
+    #[arg(long, value_name = "KEY")]
+    pub sign_key: Option<String>,
 }
 
 pub const IMAGES_EXAMPLES: &str = "\

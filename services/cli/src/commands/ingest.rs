@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result};
 use quench_content::Store;
 use quench_ingestor_engine::{Engine, EngineOptions, pack};
+use quench_package::signing::SignOptions;
 use quench_package::{ImageClass, Outcome, export_file, publish};
 use serde::Serialize;
 
@@ -10,6 +11,7 @@ use crate::args::IngestArgs;
 use crate::commands::images::{self, Images};
 use crate::exit::Exit;
 use crate::inputs;
+use crate::keys;
 use crate::session::Session;
 use crate::style;
 
@@ -20,12 +22,19 @@ struct Ingested {
     source: String,
     revision: String,
     replayed: bool,
+    signed: bool,
     #[serde(flatten)]
     images: Images,
 }
 
 /// Takes charts in, one after the other.
 pub async fn run(session: &Session, args: &IngestArgs) -> Result<Exit> {
+    // A wrong passphrase should show before the work, not after it.
+    let sign_key = args
+        .sign_key
+        .as_deref()
+        .map(keys::signing_key)
+        .transpose()?;
     let store = session.open_store()?;
     let context = session.context(&store);
     let engine = Engine::new(EngineOptions {
@@ -47,6 +56,9 @@ pub async fn run(session: &Session, args: &IngestArgs) -> Result<Exit> {
             .await
             .with_context(about)?;
         publish(&store, &outcome.package).await?;
+        if let Some(key) = &sign_key {
+            keys::sign(&store, &outcome.package, key, &SignOptions::default()).await?;
+        }
         let images = images::of_package(&store, &outcome.package).await?;
         tell(session, &store, &outcome, &images).await?;
         if let Some(path) = &args.output {
@@ -59,6 +71,7 @@ pub async fn run(session: &Session, args: &IngestArgs) -> Result<Exit> {
             source: source.clone(),
             revision: outcome.package.revision.digest.to_string(),
             replayed: outcome.replayed,
+            signed: sign_key.is_some(),
             images,
         });
     }

@@ -360,3 +360,33 @@ fn the_hardened_demo_installs_without_a_network() -> Result<()> {
     ensure!(error.contains("import"), "{error}");
     Ok(())
 }
+
+#[test]
+fn what_is_ingested_is_signed_by_the_key_given() -> Result<()> {
+    need!("helm");
+    let place = Place::new()?;
+    let manifests = place.path("settings");
+    std::fs::create_dir(&manifests)?;
+    std::fs::write(
+        manifests.join("settings.yaml"),
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {level: info}\n",
+    )?;
+    let (source, key) = (place.text("settings"), place.text("release.key"));
+    let done = place.json(&["ingest", &source, "--sign-key", &key])?;
+    ensure!(
+        done.pointer("/0/signed") == Some(&Value::Bool(true)),
+        "{done}"
+    );
+    let revision = text(&done, "/0/revision")?;
+    let verify = |key: &str| -> Result<Option<i32>> {
+        let key = place.text(key);
+        let arguments = ["verify", &revision, "--require-signature", "--key", &key];
+        Ok(place.ask(&arguments)?.status.code())
+    };
+    ensure!(
+        verify("release.pub")? == Some(0),
+        "the signature is not there"
+    );
+    ensure!(verify("ci.pub")? == Some(1), "any key will do");
+    Ok(())
+}
