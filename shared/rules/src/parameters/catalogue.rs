@@ -379,6 +379,8 @@ const ISOLATION: &[Parameter] = &[
         safe: Safe::Bool(false),
         meaning: "whether the environment lists every Service of the namespace",
         why: "it tells whoever gets in what else there is, and can clash with the software's own variables",
+        // As the rule `no-service-links` has it: nobody can see from outside who reads them.
+        choice: Choice::People("whether the software reads the variables is not known"),
         severity: Severity::Low,
         references: &[at(Source::Kubernetes, "enableServiceLinks")],
         ..BASE
