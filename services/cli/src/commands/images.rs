@@ -69,18 +69,21 @@ pub async fn run(session: &Session, args: &ImagesArgs) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Whether a word means a package of the store: a digest, or a name that no file or folder has.
+/// Whether a word means a package of the store: a digest, or a name that is there. `./demo` is the chart beside a package `demo`.
 async fn is_package(session: &Session, store: &Store, word: &str) -> Result<bool> {
     if word.starts_with("sha256:") {
         return Ok(true);
     }
-    if Path::new(word).exists() || word.contains(['/', ':']) {
+    if word.contains(['/', ':']) {
         return Ok(false);
     }
     let names = store.names("package-").await?;
     let wanted = format!("package-{word}");
     if names.iter().any(|name| name.as_str() == wanted) {
         return Ok(true);
+    }
+    if Path::new(word).exists() {
+        return Ok(false);
     }
     // Neither: `find` says so better than a chart that is not there.
     session.find(store, word).await.map(|_| true)

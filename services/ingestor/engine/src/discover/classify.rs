@@ -14,7 +14,7 @@ use super::{Discovered, Sighting};
 /// Registries asked at the same time.
 const PARALLEL: usize = 8;
 /// Longest wait for an answer about what may be no image at all.
-const WAIT: Duration = Duration::from_secs(15);
+const WAIT: Duration = Duration::from_secs(5);
 
 /// What is known of a reference that text holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
