@@ -21,6 +21,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use crate::chart::{Chart, ChartError};
+use crate::rewrite::{is_rewritten, restore};
 use crate::template::Templates;
 
 use analysis::Analysis;
@@ -234,9 +235,19 @@ pub struct ValueSpace {
 impl ValueSpace {
     /// Reads a chart's templates and lists its value sets. `values` are the texts of the values files, later over earlier.
     ///
+    /// Those of a chart that hardens itself are those of the chart it was made from: settings of hardening change what
+    /// objects look like, and turning hardening off is no way of using the package.
+    ///
     /// # Errors
     /// A values file, or the `values.yaml` of the chart or a subchart, is no YAML map.
     pub fn of(chart: &Chart, values: &[String], limits: Limits) -> Result<Self, ChartError> {
+        let restored;
+        let chart = if is_rewritten(chart) {
+            restored = restore(chart)?;
+            &restored
+        } else {
+            chart
+        };
         let effective = Effective::of(chart, values)?;
         let templates = Templates::of(chart);
         let analysis = Analysis::of(chart, &effective, &templates);

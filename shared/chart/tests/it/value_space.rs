@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use quench_chart::Chart;
 use quench_chart::render::{Helm, RenderError, Rendered, Request};
+use quench_chart::rewrite::{driver, rewrite};
 use quench_chart::value_space::{
     Exploration, Limits, SetKind, ValueSet, ValueSpace, Visit, explore,
 };
@@ -289,6 +290,27 @@ fn switches_that_are_read_in_roundabout_ways_are_turned_too() {
             "{name}"
         );
     }
+}
+
+#[test]
+fn turning_hardening_off_is_no_way_of_using_a_chart() {
+    let template = format!(
+        "{}{{{{- if .Values.side.enabled }}}}\n{}{{{{- end }}}}\n",
+        pod("a", "one:1"),
+        pod("b", "two:2")
+    );
+    let original = chart(&[
+        ("values.yaml", "side: {enabled: false}\n"),
+        ("templates/pods.yaml", &template),
+    ]);
+    // Reads the switch of hardening where a value space looks for switches.
+    let library = driver::library(
+        "{{- define \"@quench@.object\" -}}{{- if .root.Values.global.hardening.enabled -}}{{- end -}}{{- end -}}",
+    );
+    let hardened = rewrite(&original, &library).unwrap();
+    let sets = |chart: &Chart| ValueSpace::of(chart, &[], Limits::default()).unwrap().sets;
+    assert!(sets(&original).len() > 1);
+    assert_eq!(sets(&hardened), sets(&original));
 }
 
 /// Prints what exploring costs for one chart: `QUENCH_CHARTS` names a folder that holds it.
