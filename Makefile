@@ -57,7 +57,7 @@ deny-advisories: ## known vulnerabilities of dependencies; fetches the RustSec d
 
 unit: image ## all tests (the tools must be there: make tools)
 	$(CARGO) build --workspace --bins --locked
-	QUENCH_REQUIRE_TOOLS=1 QUENCH_DEMO_IMAGE="$(DEMO_IMAGE)" QUENCH_BINARIES="$(TARGET)/debug" $(CARGO) test --workspace --locked
+	QUENCH_REQUIRE_TOOLS=1 QUENCH_DEMO_IMAGE="$(DEMO_IMAGE)" QUENCH_BINARIES="$(TARGET)/debug" $(CARGO) test --workspace --locked --no-fail-fast
 
 image: ## build the demo image as an OCI layout
 	@$(PYTHON) deploy/demo/build-image.py deploy/demo/images/nginx.toml -o "$(DEMO_IMAGE)"
