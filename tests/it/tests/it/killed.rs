@@ -265,3 +265,134 @@ fn ingest_goes_on_where_it_was_killed() -> Result<()> {
     }
     Ok(())
 }
+
+/// A package in a store, ingested without being disturbed.
+fn package(setting: &Setting) -> Result<(PathBuf, String)> {
+    let store = setting.store("whole");
+    let expected = revision(&mut setting.ingest(&store)?)?;
+    Ok((store, expected))
+}
+
+#[test]
+fn import_goes_on_where_it_was_killed() -> Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    let registry = need!("docker-registry");
+    let skopeo = need!("skopeo");
+    need!("helm");
+    let setting = Setting::new(&registry, &skopeo)?;
+    let (whole, expected) = package(&setting)?;
+    let file = setting.folder.path().join("big.quench.tar");
+    run(Command::new(quench()?)
+        .args(["export", "big", "-q", "-o"])
+        .arg(&file)
+        .arg("--store")
+        .arg(&whole))?;
+    let import = |store: &Path| -> Result<Command> {
+        let mut command = Command::new(quench()?);
+        command
+            .args(["import", "--json", "--store"])
+            .arg(store)
+            .arg(&file);
+        Ok(command)
+    };
+    let mut killed = 0;
+    for count in [1, 3, 6, 9] {
+        let store = setting.store(&format!("imported-{count}"));
+        if !kill_when(import(&store)?, || blobs(&store).len() >= count)? {
+            continue;
+        }
+        killed += 1;
+        let there = blobs(&store);
+        let written = |name: &String| -> Result<(u64, i64)> {
+            let meta = std::fs::metadata(store.join("blobs/sha256").join(name))?;
+            Ok((meta.ino(), meta.mtime_nsec()))
+        };
+        let before: Vec<(u64, i64)> = there.keys().map(written).collect::<Result<_>>()?;
+        let output: Value = serde_json::from_slice(&run(&mut import(&store)?)?)?;
+        let digest = output.pointer("/0/revision").and_then(Value::as_str);
+        ensure!(digest == Some(&expected), "another digest: {output}");
+        let after: Vec<(u64, i64)> = there.keys().map(written).collect::<Result<_>>()?;
+        ensure!(before == after, "what was there was written again");
+        check_whole(&store)?;
+    }
+    ensure!(killed > 0, "every import ended before it was killed");
+    Ok(())
+}
+
+/// How often each blob's bytes were taken by a registry.
+fn taken(log: &str) -> BTreeMap<String, usize> {
+    let mut taken = BTreeMap::new();
+    for line in log.lines().filter(|line| line.contains("\"PUT /v2/")) {
+        let Some((_, rest)) = line.split_once("digest=sha256") else {
+            continue;
+        };
+        let Some((digest, rest)) = rest.split_once(" HTTP/1.1\" ") else {
+            continue;
+        };
+        if rest.starts_with("201 ") {
+            let hex = digest.trim_start_matches([':', '%', '3', 'A']);
+            let hex: String = hex.chars().take(64).collect();
+            *taken.entry(hex).or_default() += 1;
+        }
+    }
+    taken
+}
+
+#[test]
+fn push_goes_on_where_it_was_killed() -> Result<()> {
+    let registry = need!("docker-registry");
+    let skopeo = need!("skopeo");
+    need!("helm");
+    let setting = Setting::new(&registry, &skopeo)?;
+    let (whole, expected) = package(&setting)?;
+    let layers: Vec<String> = blobs(&whole)
+        .into_iter()
+        .filter(|(_, size)| *size >= LAYER as u64)
+        .map(|(name, _)| name)
+        .collect();
+    ensure!(layers.len() as u64 == LAYERS);
+    for count in [1, 4] {
+        let target = Registry::start(&registry)?;
+        let proxy = SlowProxy::start(&target.host(), RATE)?;
+        let push = || -> Result<Command> {
+            let mut command = Command::new(quench()?);
+            command
+                .args(["push", "big", "--json", "--registry"])
+                .arg(format!("{}/apps", proxy.host()))
+                .arg("--store")
+                .arg(&whole);
+            Ok(command)
+        };
+        let arrived = || {
+            let taken = taken(&target.log());
+            layers
+                .iter()
+                .filter(|layer| taken.contains_key(*layer))
+                .count()
+        };
+        ensure!(
+            kill_when(push()?, || arrived() >= count)?,
+            "push ended before it was killed at {count} layers"
+        );
+        // What the killed process had handed over still arrives, and counts as sent.
+        std::thread::sleep(Duration::from_secs(2));
+        let output: Value = serde_json::from_slice(&run(&mut push()?)?)?;
+        let digest = output.get("revision").and_then(Value::as_str);
+        ensure!(digest == Some(&expected), "another digest: {output}");
+        let taken = taken(&target.log());
+        for layer in &layers {
+            ensure!(
+                taken.get(layer) == Some(&1),
+                "{layer} was sent {:?} times",
+                taken.get(layer)
+            );
+        }
+        let again: Value = serde_json::from_slice(&run(&mut push()?)?)?;
+        let uploaded = again.pointer("/pushed/uploaded").and_then(Value::as_u64);
+        ensure!(
+            uploaded == Some(0),
+            "what was there was sent again: {again}"
+        );
+    }
+    Ok(())
+}
