@@ -453,8 +453,8 @@ const PARTS: &[(&str, &str)] = &[
     ),
     // Does no harm.
     (
-        "debug",
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata: {debug: {{ .Values.debug | quote }}}\n",
+        "profiling.enabled",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata: {profiling: {{ .Values.profiling.enabled | quote }}}\n",
     ),
 ];
 
@@ -510,7 +510,7 @@ fn nothing_is_kept_that_harms() {
             let expected: Vec<&str> = parts
                 .iter()
                 .map(|part| PARTS[*part].0)
-                .filter(|path| *path == "debug")
+                .filter(|path| *path == "profiling.enabled")
                 .collect();
             prop_assert_eq!(kept(&parameters), expected);
             prop_assert_eq!(
