@@ -19,7 +19,7 @@ CHARTS ?= $(QUENCH_CHARTS)
 CHOICE = $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(ONLY),--only $(ONLY))
 CORPUS ?= $(CURDIR)/.quench/corpus
 
-.PHONY: help demo test fleet tools fmt fmt-check lint deny deny-advisories unit large bench corpus checkov image clean-demo
+.PHONY: help demo test fleet tools fmt fmt-check lint deny deny-advisories unit large bench corpus recall checkov image clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,12 @@ corpus: ## prove every chart of a folder: make corpus CHARTS=folder [SAMPLE=n] [
 	@$(PYTHON) deploy/tools/install.py helm helm3
 	$(CARGO) run --quiet --locked --package quench-corpus -- prove "$(CHARTS)" $(CHOICE) $(if $(SETS),--sets $(SETS)) \
 		--journal "$(CORPUS)/journal.jsonl" --report "$(CORPUS)/report.md"
+
+recall: ## compare the images found with those of one render per boolean: make recall CHARTS=folder [SAMPLE=n] [ONLY=a,b]; goes on where it was stopped
+	@test -d "$(CHARTS)" || { echo "recall: set CHARTS to a folder of charts" >&2; exit 2; }
+	@$(PYTHON) deploy/tools/install.py helm
+	$(CARGO) run --quiet --locked --package quench-corpus -- recall "$(CHARTS)" $(CHOICE) \
+		--journal "$(or $(QUENCH_CHARTS_JOURNAL),$(CORPUS)/recall.jsonl)"
 
 checkov: ## what checkov finds before and after: make checkov CHARTS=folder [SAMPLE=n] [ONLY=a,b]
 	@test -d "$(CHARTS)" || { echo "checkov: set CHARTS to a folder of charts" >&2; exit 2; }

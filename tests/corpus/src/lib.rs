@@ -8,13 +8,17 @@
 //! - each pod that does not pass the Pod Security Standard "restricted" has a finding that says why.
 //!
 //! [`tally`] puts the results into numbers and tables. [`checkov`] has another tool look at the same charts before and after.
-//! The program `quench-corpus` (see `make corpus`, `make checkov`) runs them over folders nobody here wrote; the tests run
-//! them over the charts this repository has.
+//! [`recall`] compares the images that the ingestor's search finds with those that turning every boolean by itself brings in
+//! ([`brute_force`]). The program `quench-corpus` (see `make corpus`, `make checkov`, `make recall`) runs them over folders nobody
+//! here wrote; the tests run them over the charts this repository has. Long runs are remembered in a [`journal`].
 
+pub mod brute_force;
 pub mod charts;
 pub mod checkov;
 pub mod helms;
+pub mod journal;
 pub mod proof;
+pub mod recall;
 pub mod suite;
 pub mod tally;
 pub mod values;

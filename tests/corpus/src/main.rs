@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use quench_corpus::charts::Corpus;
 use quench_corpus::suite::{self, Options};
 use quench_corpus::tally::Tally;
-use quench_corpus::{checkov, helms};
+use quench_corpus::{checkov, helms, recall};
 
 /// Proofs and measurements over a folder of charts
 #[derive(Debug, Parser)]
@@ -34,6 +34,14 @@ enum Work {
         /// Write numbers, failures and open pods here, as Markdown
         #[arg(long, value_name = "FILE")]
         report: Option<PathBuf>,
+    },
+    /// Every image that turning a single boolean brings in is found by the search of the ingestor; exit 1 where not
+    Recall {
+        #[command(flatten)]
+        charts: Charts,
+        /// Remember here what turning booleans brings in, which takes far longer than the search, and what is found
+        #[arg(long, env = "QUENCH_CHARTS_JOURNAL", value_name = "FILE")]
+        journal: Option<PathBuf>,
     },
     /// Failures of checkov per container, before and after; exit 1 above 0.5
     Checkov {
@@ -113,6 +121,21 @@ fn run(arguments: &Arguments) -> Result<bool> {
                 say(complaint);
             }
             Ok(complaints.is_empty())
+        }
+        Work::Recall { charts, journal } => {
+            let corpus = Corpus::find(&charts.folder)?;
+            let helm = helms.first().context("there is no helm")?;
+            let options = Options {
+                journal: journal.clone(),
+                ..charts.options()
+            };
+            let compared = recall::compare(&corpus, helm, &options, say)?;
+            print(&recall::report(&compared))?;
+            let verdict = recall::judge(&compared);
+            if let Err(reason) = &verdict {
+                say(&reason.to_string());
+            }
+            Ok(verdict.is_ok())
         }
         Work::Checkov {
             charts,

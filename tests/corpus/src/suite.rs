@@ -1,8 +1,6 @@
 //! All charts of a corpus, in parallel, resumable.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,10 +9,10 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use quench_chart::Chart;
 use quench_model::Digest;
-use serde::{Deserialize, Serialize};
 
 use crate::charts::Corpus;
 use crate::helms::NamedHelm;
+use crate::journal::Journal;
 use crate::proof::{Proof, prove};
 
 /// Which charts are taken, and how.
@@ -43,13 +41,6 @@ impl Default for Options {
             journal: None,
         }
     }
-}
-
-/// One line of the journal.
-#[derive(Debug, Serialize, Deserialize)]
-struct Entry {
-    key: String,
-    proofs: Vec<Proof>,
 }
 
 /// Names of the charts that the options choose.
@@ -107,36 +98,20 @@ pub fn run(
 ) -> Result<Vec<Proof>> {
     let charts = chosen(corpus, options);
     let program = program()?;
-    let known = match &options.journal {
-        Some(path) => remembered(path)?,
-        None => BTreeMap::new(),
-    };
-    let journal = match &options.journal {
-        Some(path) => Some(Mutex::new(open(path)?)),
-        None => None,
-    };
+    let journal: Journal<Vec<Proof>> = Journal::open(options.journal.as_deref())?;
     let done = AtomicUsize::new(0);
     let total = charts.len();
     let proofs = in_parallel(&charts, options.jobs, |(name, folder)| -> Result<_> {
         let started = Instant::now();
         let chart = corpus.load(name);
         let key = key(&program, name, &chart, folder, helms, options.sets)?;
-        let (proofs, how) = match known.get(&key) {
+        let (proofs, how) = match journal.known(&key) {
             Some(proofs) => (proofs.clone(), "as before".to_owned()),
             None => {
                 let proofs = prove(helms, name, chart, folder, options.sets);
-                let entry = Entry { key, proofs };
-                if let Some(journal) = &journal {
-                    let mut line = serde_json::to_vec(&entry)?;
-                    line.push(b'\n');
-                    lock(journal)
-                        .write_all(&line)
-                        .context("the journal cannot be written")?;
-                }
-                (
-                    entry.proofs,
-                    format!("{:.1} s", started.elapsed().as_secs_f64()),
-                )
+                journal.note(&key, &proofs)?;
+                let took = started.elapsed().as_secs_f64();
+                (proofs, format!("{took:.1} s"))
             }
         };
         let number = done.fetch_add(1, Ordering::Relaxed) + 1;
@@ -178,7 +153,7 @@ fn line(proofs: &[Proof]) -> String {
 }
 
 /// Changes whenever this program does: results are those of its code.
-fn program() -> Result<Digest> {
+pub(crate) fn program() -> Result<Digest> {
     let path = std::env::current_exe().context("this program cannot be located")?;
     let bytes =
         std::fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
@@ -215,38 +190,6 @@ fn key(
         ));
     }
     Ok(Digest::of(text.as_bytes()).to_string())
-}
-
-fn remembered(path: &Path) -> Result<BTreeMap<String, Vec<Proof>>> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        Err(error) => {
-            return Err(error).with_context(|| format!("{} cannot be read", path.display()));
-        }
-    };
-    // A line that is cut off, as a killed run leaves it, is no result.
-    Ok(text
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Entry>(line).ok())
-        .map(|entry| (entry.key, entry.proofs))
-        .collect())
-}
-
-fn open(path: &Path) -> Result<File> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("{} cannot be made", folder.display()))?;
-    }
-    let mut file = File::options()
-        .create(true)
-        .append(true)
-        .open(path)
-        .with_context(|| format!("{} cannot be written", path.display()))?;
-    // Ends a line that a killed run left open.
-    file.write_all(b"\n")
-        .with_context(|| format!("{} cannot be written", path.display()))?;
-    Ok(file)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -11,7 +11,6 @@
 mod air_gap;
 mod attached;
 mod charts;
-mod corpus;
 mod discovery;
 mod handover;
 mod hostile;
