@@ -27,5 +27,5 @@ pub use registry::{
     Attached, COSIGN_SUFFIXES, Credentials, Origin, RegistryAccess, RegistryClient, RegistryConfig,
     RegistryStore, Repository, Sent, WebServer,
 };
-pub use store::{MANIFEST_LIMIT, Store};
+pub use store::{MANIFEST_LIMIT, Store, StoreLock};
 pub use writer::BlobWriter;

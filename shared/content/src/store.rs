@@ -1,5 +1,6 @@
 //! The one type engines see.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -22,6 +23,11 @@ pub enum Store {
     /// A repository of a registry, with a folder on this machine as its cache.
     Registry(RegistryStore),
 }
+
+/// A lock of a store, held until it is dropped or the process ends, however it ends.
+#[derive(Debug)]
+#[must_use = "a lock that is dropped is given back"]
+pub struct StoreLock(#[expect(dead_code, reason = "an open file is what holds the lock")] File);
 
 impl Store {
     /// Whether the store holds the bytes.
@@ -116,6 +122,11 @@ impl Store {
                 Ok(store.local().blob_path(&descriptor.digest))
             }
         }
+    }
+
+    /// Where the blob with this digest lies on this machine, if it does: nothing is fetched and nothing looked at.
+    pub fn local_path(&self, digest: &Digest) -> PathBuf {
+        self.local().blob_path(digest)
     }
 
     /// Reads a blob through and verifies digest and size.
@@ -260,6 +271,21 @@ impl Store {
             Self::Directory(store) => store.resolve(name),
             Self::Registry(store) => store.resolve(name).await,
         }
+    }
+
+    /// Waits until nobody else on this machine who uses the same folder, the store's or a registry's cache, holds the
+    /// lock of this name, and takes it.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub async fn lock(&self, name: &'static str) -> Result<StoreLock, StoreError> {
+        let local = self.local().clone();
+        blocking(move || local.lock(name)).await.map(StoreLock)
+    }
+
+    /// Whether others may write to the store who do not see its locks: those on other machines, or with another cache.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Self::Registry(_))
     }
 
     /// All names that start with `prefix`, sorted.

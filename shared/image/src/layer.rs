@@ -1,4 +1,5 @@
-//! Layers: unpacked once, kept as an uncompressed tar with an index beside it.
+//! Layers: unpacked once, kept as an uncompressed tar with an index beside it. A layer that is stored as a plain tar is
+//! read where it is stored, and only its index is kept.
 //!
 //! Files are read out of the uncompressed tar at their offsets: nothing of an image is ever extracted to the
 //! host's file system, so no path, link, device or owner of an image can act there.
@@ -80,6 +81,8 @@ struct LayerCache {
     descriptor: Descriptor,
     diff_id: Digest,
     folder: PathBuf,
+    /// Where the uncompressed tar lies when it is content of the store itself.
+    stored: PathBuf,
 }
 
 impl LayerCache {
@@ -88,6 +91,7 @@ impl LayerCache {
             descriptor: descriptor.clone(),
             diff_id: diff_id.clone(),
             folder: store.cache_dir().join("layers"),
+            stored: store.local_path(diff_id),
         }
     }
 
@@ -109,9 +113,14 @@ impl LayerCache {
         let Ok(Some(totals)) = trailer(&index, &self.diff_id) else {
             return Ok(None);
         };
-        let tar = match File::open(self.path(&self.diff_id, "tar")) {
-            Ok(file) if file.metadata().is_ok_and(|m| m.len() == totals.tar_size) => file,
-            _ => return Ok(None),
+        let whole = |path: &Path| {
+            let file = File::open(path).ok()?;
+            let size = file.metadata().ok()?.len();
+            (size == totals.tar_size).then_some(file)
+        };
+        let kept = self.path(&self.diff_id, "tar");
+        let Some(tar) = whole(&self.stored).or_else(|| whole(&kept)) else {
+            return Ok(None);
         };
         check(&self.descriptor.digest, &totals, limits)?;
         Ok(Some(Layer {
@@ -130,7 +139,12 @@ impl LayerCache {
             tempfile::NamedTempFile::new_in(&self.folder)
                 .map_err(ImageError::cache(what, &self.folder))
         };
-        let mut tar = staged("write a layer's tar in")?;
+        // Gigabytes that are in the store already need no copy.
+        let is_plain = self.descriptor.digest == self.diff_id;
+        let mut tar = match is_plain {
+            true => None,
+            false => Some(staged("write a layer's tar in")?),
+        };
         let index = staged("write a layer's index in")?;
 
         let file = File::open(blob).map_err(ImageError::cache("read", blob))?;
@@ -138,7 +152,7 @@ impl LayerCache {
         let (walked, unpacked) = {
             let mut tee = Tee {
                 inner: self.decompress(BufReader::with_capacity(1 << 18, &mut compressed))?,
-                out: tar.as_file_mut(),
+                out: tar.as_mut().map(tempfile::NamedTempFile::as_file_mut),
                 hasher: Hasher::new(),
                 write_error: None,
             };
@@ -160,7 +174,9 @@ impl LayerCache {
             .map_err(ImageError::cache("write a layer's index in", &self.folder))?;
 
         // The tar first: an index without its tar would be found incomplete, a tar without index is no harm.
-        self.keep(tar, &self.path(&self.diff_id, "tar"))?;
+        if let Some(tar) = tar {
+            self.keep(tar, &self.path(&self.diff_id, "tar"))?;
+        }
         self.keep(index, &self.path(&self.diff_id, "index"))?;
         let mut seen = staged("write in")?;
         seen.write_all(self.diff_id.to_string().as_bytes())
@@ -378,10 +394,10 @@ impl<R: Read> Read for Hashing<R> {
     }
 }
 
-/// Hashes and writes down what is read through it.
+/// Hashes what is read through it, and writes it down where it is kept.
 struct Tee<'a, R> {
     inner: R,
-    out: &'a mut File,
+    out: Option<&'a mut File>,
     hasher: Hasher,
     /// Kept apart from read errors: a full disk is not the image's fault.
     write_error: Option<io::Error>,
@@ -392,7 +408,9 @@ impl<R: Read> Read for Tee<'_, R> {
         let count = self.inner.read(buffer)?;
         let bytes = buffer.get(..count).unwrap_or_default();
         self.hasher.update(bytes);
-        if let Err(error) = self.out.write_all(bytes) {
+        if let Some(out) = &mut self.out
+            && let Err(error) = out.write_all(bytes)
+        {
             self.write_error = Some(error);
             return Err(io::Error::other("cannot write the uncompressed layer"));
         }

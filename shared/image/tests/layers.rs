@@ -336,10 +336,8 @@ async fn hostile_layers_are_refused_by_name_and_reason() {
     }
 }
 
-#[tokio::test]
-async fn a_bomb_stops_at_the_limit_and_leaves_nothing_behind() {
-    let fixture = Fixture::new();
-    let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+/// Writes a tar with one file of a gibibyte of nothing.
+fn bomb<W: Write>(mut out: W) -> W {
     let mut header = tar::Header::new_gnu();
     header.set_path("bomb").unwrap();
     header.set_size(1 << 30);
@@ -349,16 +347,44 @@ async fn a_bomb_stops_at_the_limit_and_leaves_nothing_behind() {
     for _ in 0..1024 {
         out.write_all(&vec![0; 1 << 20]).unwrap();
     }
-    let blob = out.finish().unwrap();
-    let descriptor = fixture.image(&[(blob, Digest::of(b"?"))], "{}").await;
+    out
+}
+
+#[tokio::test]
+async fn a_bomb_stops_at_the_limit_and_leaves_nothing_behind() {
+    let fixture = Fixture::new();
+    let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    let gzip = bomb(gzip).finish().unwrap();
+    let mut zstd = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    zstd.long_distance_matching(true).unwrap();
+    let zstd = bomb(zstd).finish().unwrap();
+    assert!(zstd.len() < 200_000, "{}", zstd.len());
     let limits = Limits {
         unpacked: 50 << 20,
         ..Limits::default()
     };
-    let told = refusal(Image::open_within(&fixture.store, &descriptor, &limits).await);
-    assert!(told.contains("more than 52428800 bytes"), "{told}");
-    let cache = fixture.store.cache_dir().join("layers");
-    assert_eq!(std::fs::read_dir(cache).unwrap().count(), 0);
+    for blob in [gzip, zstd] {
+        let descriptor = fixture.image(&[(blob, Digest::of(b"?"))], "{}").await;
+        let told = refusal(Image::open_within(&fixture.store, &descriptor, &limits).await);
+        assert!(told.contains("more than 52428800 bytes"), "{told}");
+        let cache = fixture.store.cache_dir().join("layers");
+        assert_eq!(std::fs::read_dir(cache).unwrap().count(), 0);
+    }
+}
+
+/// A frame may ask for a window of gibibytes to be held: RFC 8878 lets decoders refuse that.
+#[tokio::test]
+async fn a_zstd_frame_that_wants_a_huge_window_is_refused() {
+    let fixture = Fixture::new();
+    let mut out = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    out.window_log(31).unwrap();
+    out.include_contentsize(false).unwrap();
+    let tar = Layer::new().file("a", "small").tar();
+    out.write_all(&tar).unwrap();
+    let blob = out.finish().unwrap();
+    let descriptor = fixture.image(&[(blob, Digest::of(&tar))], "{}").await;
+    let told = refusal(Image::open(&fixture.store, &descriptor).await);
+    assert!(told.contains("zstd") || told.contains("memory"), "{told}");
 }
 
 #[tokio::test]
@@ -384,6 +410,43 @@ async fn a_damaged_cache_is_made_anew() {
     }
     assert_eq!(text(&fixture.open(vec![tar]).await.unwrap(), "/a"), "data");
     assert!(fixture.folder.path().exists());
+}
+
+#[tokio::test]
+async fn a_plain_layer_is_read_where_it_is_stored() {
+    let fixture = Fixture::new();
+    let kept = || {
+        let files = std::fs::read_dir(fixture.store.cache_dir().join("layers")).unwrap();
+        let mut endings: Vec<String> = files
+            .map(|file| {
+                let name = file.unwrap().file_name().into_string().unwrap();
+                name.rsplit_once('.').unwrap().1.to_owned()
+            })
+            .collect();
+        endings.sort();
+        endings
+    };
+    let tar = Layer::new().file("a", "plain").tar();
+    for _ in 0..2 {
+        let image = fixture.open(vec![tar.clone()]).await.unwrap();
+        assert_eq!(text(&image, "/a"), "plain");
+        assert_eq!(kept(), ["diffid", "index"], "no copy of the tar");
+    }
+    // What was promised to be plain is looked at as any other blob.
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    packed.write_all(&tar).unwrap();
+    let packed = packed.finish().unwrap();
+    let forged = fixture
+        .image(&[(packed.clone(), Digest::of(&packed))], "{}")
+        .await;
+    let told = refusal(Image::open(&fixture.store, &forged).await);
+    assert!(told.contains("uncompressed tar hashes to"), "{told}");
+    // Without the blob there is nothing to read.
+    let layers = [(tar.clone(), Digest::of(&tar))];
+    let descriptor = fixture.image(&layers, "{}").await;
+    std::fs::remove_file(fixture.store.local_path(&layers[0].1)).unwrap();
+    let told = refusal(Image::open(&fixture.store, &descriptor).await);
+    assert!(told.contains(&layers[0].1.to_string()), "{told}");
 }
 
 #[tokio::test]

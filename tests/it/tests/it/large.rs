@@ -55,7 +55,30 @@ fn four_gigabytes_pass_through_in_little_memory() -> Result<()> {
         );
         ensure!(peak < LIMIT_KIB, "{name} held {} MiB", peak >> 10);
     }
+    for store in [&first, &second] {
+        let size = size_of(Path::new(store))?;
+        println!("{store} has {} MiB", size >> 20);
+        // The layer once; what is made of it beside that is small.
+        ensure!(
+            size < (gib << 30) + (64 << 20),
+            "{store} keeps a second copy"
+        );
+    }
     Ok(())
+}
+
+/// Bytes of all files below a folder.
+fn size_of(folder: &Path) -> Result<u64> {
+    let mut size = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let meta = entry.metadata()?;
+        size += match meta.is_dir() {
+            true => size_of(&entry.path())?,
+            false => meta.len(),
+        };
+    }
+    Ok(size)
 }
 
 /// Runs `quench` to its end; gives the most memory it held, in KiB, and how long it took.
