@@ -66,6 +66,25 @@ impl RefName {
         format!("promoted-{short}.")
     }
 
+    /// What the claims to be the next of a row that only one may continue begin with. A registry cannot keep a name for
+    /// one writer, so each writes a name of its own below it and sees who else did. The row is told by a digest: a tag
+    /// has no room for more.
+    pub fn claims_prefix(row: &Digest, number: u64) -> String {
+        let mut short = row.hex();
+        short.truncate(32);
+        format!("claim-{short}.{number}.")
+    }
+
+    /// One claim; `nonce` is nobody else's.
+    pub fn claim(row: &Digest, number: u64, nonce: u64) -> Self {
+        Self(format!("{}{nonce:016x}", Self::claims_prefix(row, number)))
+    }
+
+    /// Says that a claim was given up.
+    pub fn given_up(&self) -> Self {
+        Self(format!("{}.x", self.0))
+    }
+
     /// Points to the current findings of a revision, which change with every advisory epoch.
     pub fn findings(revision: &Digest) -> Self {
         Self(format!("findings-{}", revision.hex()))

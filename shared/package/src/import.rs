@@ -11,7 +11,7 @@ use crate::closure::closure;
 use crate::delta::Delta;
 use crate::exported::Exported;
 use crate::signing::{PublicKey, verify_signatures};
-use crate::staging::{StagingError, check_promotions, note_promotions};
+use crate::staging::{StagingError, check_promotions, note_promotions, unnoted_promotions};
 use crate::verify::{Verified, VerifyError};
 use crate::{Context, Package, PackageError};
 
@@ -26,6 +26,8 @@ pub struct Imported {
     pub new_blobs: usize,
     /// Their bytes.
     pub new_bytes: u64,
+    /// Number of promotions that came along and do not count, since nobody said whom to trust.
+    pub unnoted_promotions: usize,
 }
 
 /// Takes an exported package into a store. The file is verified as [`verify_file`](crate::verify_file) does before
@@ -41,7 +43,8 @@ pub async fn import(context: &Context, path: &Path) -> Result<Imported, VerifyEr
 
 /// As [`import`], for a file that one of these keys must have signed: before anything is written, its signatures are
 /// verified, and so is that its promotions to stages do not contradict or outdate those that stand in the store. They
-/// count from then on. With no keys nothing is trusted, and promotions do not count.
+/// count from then on. With no keys nothing is trusted, and promotions do not count until the file is imported again
+/// with keys.
 ///
 /// # Errors
 /// As [`import`], and what is wrong with signatures and promotions.
@@ -102,12 +105,14 @@ pub async fn import_trusted(
     if !keys.is_empty() {
         note_promotions(store, &package).await?;
     }
+    let unnoted_promotions = unnoted_promotions(store, &package).await?;
     context.progress.finish();
     Ok(Imported {
         package,
         verified: exported.verified,
         new_blobs: imported.0,
         new_bytes: imported.1,
+        unnoted_promotions,
     })
 }
 

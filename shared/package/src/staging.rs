@@ -6,12 +6,13 @@
 //! export, changes nothing; a statement for another digest or package is not about what it is attached to; and of two
 //! statements with the same number one was made without knowing of the other, which is refused.
 
+mod claim;
 mod promote;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use quench_content::{RefName, Store, StoreError};
-use quench_model::{Digest, Level, PackageName, Policy};
+use quench_model::{Descriptor, Digest, Level, PackageName, Policy};
 use serde::{Deserialize, Serialize};
 
 use crate::signing::{Attested, PublicKey, SignedDocument};
@@ -339,7 +340,7 @@ pub async fn note_promotions(store: &Store, package: &Package) -> Result<(), Pac
     for revision in package.lineage(store).await? {
         let digest = &revision.revision.digest;
         for referrer in store.referrers(digest, None).await? {
-            if referrer.annotation("predicateType") == Some(PREDICATE) {
+            if is_promotion(&referrer) {
                 store
                     .tag(
                         &RefName::promoted(&package.name, digest),
@@ -351,6 +352,29 @@ pub async fn note_promotions(store: &Store, package: &Package) -> Result<(), Pac
         }
     }
     Ok(())
+}
+
+/// How many promotions of a package's revisions lie in the store that [`standing`] does not look at: they came with an
+/// import that nobody vouched for.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn unnoted_promotions(store: &Store, package: &Package) -> Result<usize, PackageError> {
+    let mut count = 0;
+    for revision in package.lineage(store).await? {
+        let digest = &revision.revision.digest;
+        let name = RefName::promoted(&package.name, digest);
+        if store.resolve(&name).await?.is_none() {
+            let referrers = store.referrers(digest, None).await?;
+            count += referrers.iter().filter(|r| is_promotion(r)).count();
+        }
+    }
+    Ok(count)
+}
+
+/// Whether a referrer says that it is a promotion; whether it is one its signature shows.
+fn is_promotion(referrer: &Descriptor) -> bool {
+    referrer.annotation("predicateType") == Some(PREDICATE)
 }
 
 /// Type of the statement that a package installs without a network. It is made only when that was shown.

@@ -38,6 +38,7 @@ pub async fn run(session: &Session, args: &ImportArgs) -> Result<Exit> {
                 "since": imported.verified.delta.as_ref().map(|delta| &delta.base),
                 "newBlobs": imported.new_blobs,
                 "newBytes": imported.new_bytes,
+                "uncountedPromotions": imported.unnoted_promotions,
             }));
         } else if !session.quiet {
             tell(&imported, newest);
@@ -61,6 +62,20 @@ fn tell(imported: &Imported, newest: bool) {
         style::bytes(imported.new_bytes)
     );
     anstream::println!("  revision  {}", package.revision.digest);
+    if imported.unnoted_promotions > 0 {
+        let number = imported.unnoted_promotions;
+        let text = format!(
+            "{} to stages came along and {}: who made {} was not checked; import the file again with --key PUB",
+            style::count(number, "promotion", "promotions"),
+            if number == 1 {
+                "does not count"
+            } else {
+                "do not count"
+            },
+            if number == 1 { "it" } else { "them" },
+        );
+        anstream::println!("  {}", style::paint(style::UNSURE, text));
+    }
     if !newest {
         anstream::println!(
             "  {}",

@@ -1,10 +1,15 @@
 //! `quench stages`.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use quench_content::Store;
 use quench_model::{PackageName, Policy};
+use quench_package::Package;
 use quench_package::signing::PublicKey;
-use quench_package::staging::{Promoted, Standing, promoted_packages, standing};
+use quench_package::staging::{
+    Promoted, Standing, promoted_packages, standing, unnoted_promotions,
+};
 use serde_json::{Value, json};
 
 use crate::args::StagesArgs;
@@ -22,11 +27,32 @@ pub async fn run(session: &Session, args: &StagesArgs) -> Result<Exit> {
         Some(name) => vec![name.parse().map_err(|e| Failure::usage(format!("{e}")))?],
         None => promoted_packages(&store).await?.into_iter().collect(),
     };
+    let mut unnoted = Vec::new();
+    for name in store.names("package-").await? {
+        let Some(newest) = store.resolve(&name).await? else {
+            continue;
+        };
+        let package = Package::load(&store, &newest).await?;
+        if args.package.is_some() && !packages.contains(&package.name) {
+            continue;
+        }
+        match unnoted_promotions(&store, &package).await? {
+            0 => {}
+            number => unnoted.push((package.name, number)),
+        }
+    }
     let mut found = Vec::new();
     for package in packages {
         let standing = one(&store, &package, &policy, &trusted).await?;
         found.push((package, standing));
     }
+    // What came by an import that nobody vouched for may be all there is of a package.
+    for (name, _) in &unnoted {
+        if found.iter().all(|(package, _)| package != name) {
+            found.push((name.clone(), Standing::default()));
+        }
+    }
+    let unnoted: BTreeMap<PackageName, usize> = unnoted.into_iter().collect();
     let checked = !trusted.is_empty() || policy.stages.iter().any(|s| !s.keys.is_empty());
     if session.json {
         session.print_json(
@@ -44,6 +70,7 @@ pub async fn run(session: &Session, args: &StagesArgs) -> Result<Exit> {
                             }),
                         )).collect::<serde_json::Map<_, _>>(),
                         "untrusted": standing.untrusted.iter().map(as_json).collect::<Vec<_>>(),
+                        "uncounted": unnoted.get(package).copied().unwrap_or_default(),
                     })
                 })
                 .collect::<Vec<_>>(),
@@ -51,6 +78,14 @@ pub async fn run(session: &Session, args: &StagesArgs) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     print(&found, &policy, args.history, checked);
+    for (package, number) in &unnoted {
+        let text = format!(
+            "{} of {package} came by an import without keys and {} not count: import the file again with --key PUB",
+            style::count(*number, "promotion", "promotions"),
+            if *number == 1 { "does" } else { "do" },
+        );
+        anstream::println!("{}", style::paint(style::UNSURE, text));
+    }
     Ok(Exit::Done)
 }
 

@@ -3,12 +3,16 @@
 use quench_content::{RefName, Store};
 use quench_model::{Policy, Stage};
 
+use super::claim::Claims;
 use super::{
     AIR_GAP_PREDICATE, PREDICATE, Promoted, Promotion, StageTrust, StagingError, Standing, standing,
 };
 use crate::signing::{PublicKey, SigningKey, Statement, attest, verify_signatures};
 use crate::verify::verify_package;
 use crate::{Package, current_findings, verdict};
+
+/// Tries to be the one who makes the next statement; a registry's writers may each wait some seconds in one.
+const ATTEMPTS: usize = 200;
 
 /// A promotion that is asked for.
 #[derive(Debug, Clone)]
@@ -26,7 +30,8 @@ pub struct PromotionRequest<'a> {
 }
 
 /// Promotes a revision to a stage: when the stage's gates hold, a signed statement is attached to it. A revision that stands
-/// there already is left alone; then the flag is false.
+/// there already is left alone; then the flag is false. Of several who promote at once, each comes after another, and what
+/// it asks for is looked at anew.
 ///
 /// # Errors
 /// [`StagingError::Refused`] names the gate that does not hold or the rule that forbids it.
@@ -63,30 +68,65 @@ pub async fn promote(
             stage.name
         )));
     }
-    let standing = standing(store, &package.name, request.policy, &keys).await?;
-    let current = standing.current(&stage.name);
+    let mut claims = Claims::new(store, package.name.as_str(), &stage.name);
+    let mut allowed = None;
+    for _ in 0..ATTEMPTS {
+        let standing_now = || standing(store, &package.name, request.policy, &keys);
+        let before = standing_now().await?;
+        let current = before.current(&stage.name);
+        let highest = before.highest(&stage.name);
+        if highest > current.map_or(0, |p| p.promotion.number) {
+            return Err(StagingError::Refused(format!(
+                "statement {highest} of stage {} is by a key that is not trusted; trust it with --trust or in the policy",
+                stage.name
+            )));
+        }
+        if let Some(current) = current
+            && current.promotion.revision == package.revision.digest
+        {
+            return Ok((current.clone(), false));
+        }
+        if allowed.as_ref() != Some(&before) {
+            check_direction(&before, package, request)?;
+            check_gates(store, package, stage, &before, request, &keys).await?;
+            allowed = Some(before.clone());
+        }
+        let number = highest + 1;
+        let Some(_held) = claims.take(number, &package.revision).await? else {
+            continue;
+        };
+        // The gates take their time; what held then must still be so.
+        if standing_now().await? == before {
+            let promoted = state(store, package, request, key, number, current).await?;
+            return Ok((promoted, true));
+        }
+    }
+    Err(StagingError::Refused(format!(
+        "others kept promoting {} to {} at the same time; try again",
+        package.name, stage.name
+    )))
+}
+
+/// Makes the statement.
+async fn state(
+    store: &Store,
+    package: &Package,
+    request: &PromotionRequest<'_>,
+    key: &SigningKey,
+    number: u64,
+    current: Option<&Promoted>,
+) -> Result<Promoted, StagingError> {
     let revision = &package.revision.digest;
-    let highest = standing.highest(&stage.name);
-    if highest > current.map_or(0, |p| p.promotion.number) {
-        return Err(StagingError::Refused(format!(
-            "statement {highest} of stage {} is by a key that is not trusted; trust it with --trust or in the policy",
-            stage.name
-        )));
-    }
-    if let Some(current) = current
-        && current.promotion.revision == *revision
-    {
-        return Ok((current.clone(), false));
-    }
-    check_direction(&standing, package, request)?;
-    check_gates(store, package, stage, &standing, request, &keys).await?;
+    let signer = key
+        .public()
+        .map_err(|e| StagingError::Refused(e.to_string()))?;
     let promotion = Promotion {
         package: package.name.clone(),
-        stage: stage.name.clone(),
+        stage: request.stage.to_owned(),
         revision: revision.clone(),
         version: package.version.clone(),
         level: package.level,
-        number: highest + 1,
+        number,
         previous: current.map(|p| p.statement.clone()),
         rollback: request.rollback,
         policy: request.policy.digest(),
@@ -95,21 +135,21 @@ pub async fn promote(
     let predicate =
         serde_json::to_value(&promotion).map_err(|e| StagingError::Refused(e.to_string()))?;
     let statement = Statement::about(package.name.as_str(), revision, PREDICATE, predicate);
-    let attached = attest(store, &package.revision, &statement, Some(key)).await?;
+    // The name first: whoever reads the statement's number must not find the revision nobody knows to be promoted.
     store
         .tag(
             &RefName::promoted(&package.name, revision),
             &package.revision,
         )
         .await?;
+    let attached = attest(store, &package.revision, &statement, Some(key)).await?;
     let layers = store.manifest(&attached).await?.layers;
     let document = layers.first().map_or(attached.digest, |l| l.digest.clone());
-    let promoted = Promoted {
+    Ok(Promoted {
         promotion,
         statement: document,
         keys: vec![signer.id().clone()],
-    };
-    Ok((promoted, true))
+    })
 }
 
 /// Going back must be said, and only what stood there can be gone back to.

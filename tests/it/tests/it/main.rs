@@ -14,6 +14,7 @@ mod killed;
 mod large;
 mod lint;
 mod pod_security;
+mod promotions;
 mod rule_verbs;
 mod servers;
 mod transport;
