@@ -111,7 +111,7 @@ fn named_in(descriptor: &Descriptor, bytes: &[u8]) -> Result<Vec<Descriptor>, Pa
     }
     if descriptor.media_type == media_type::IMAGE_TABLE {
         let table: ImageTable = parse(descriptor, bytes)?;
-        return Ok(table.descriptors().cloned().collect());
+        return Ok(table.named().cloned().collect());
     }
     if descriptor.is_index() {
         return Ok(parse::<Index>(descriptor, bytes)?.manifests);

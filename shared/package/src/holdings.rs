@@ -1,6 +1,6 @@
 //! Everything that belongs to a package in a store: what an export holds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use quench_content::artefact::Index;
 use quench_content::{COSIGN_SUFFIXES, RefName, Store};
@@ -47,19 +47,26 @@ impl Holdings {
             frame: BTreeSet::new(),
         };
         let known = known_subjects(store).await?;
+        let is_subject = |digest: &Digest| {
+            known
+                .as_ref()
+                .is_none_or(|known| known.contains(RefName::referrers(digest).as_str()))
+        };
         let mut asked = BTreeSet::new();
         for revision in holdings.revisions.clone() {
             holdings.frame.insert(revision.revision.digest.clone());
+            let mut open = VecDeque::new();
             for part in closure(store, &revision.revision).await? {
-                if part.is_manifest()
-                    && known.as_ref().is_none_or(|known| {
-                        known.contains(RefName::referrers(&part.digest).as_str())
-                    })
-                    && asked.insert(part.digest.clone())
-                {
-                    holdings.attachments_of(store, &part.digest).await?;
+                if part.is_manifest() {
+                    open.push_back(part.digest.clone());
                 }
                 holdings.blobs.insert(part.digest.clone(), part);
+            }
+            // What is attached may have something attached itself: a signature over an SBOM.
+            while let Some(subject) = open.pop_front() {
+                if is_subject(&subject) && asked.insert(subject.clone()) {
+                    open.extend(holdings.attachments_of(store, &subject).await?);
+                }
             }
             let findings = RefName::findings(&revision.revision.digest);
             if let Some(current) = store.resolve(&findings).await? {
@@ -74,12 +81,13 @@ impl Holdings {
         Ok(holdings)
     }
 
-    /// Adds what is attached to a manifest.
+    /// Adds what is attached to a manifest; gives the manifests of that.
     async fn attachments_of(
         &mut self,
         store: &Store,
         subject: &Digest,
-    ) -> Result<(), PackageError> {
+    ) -> Result<Vec<Digest>, PackageError> {
+        let mut found = Vec::new();
         let mut referrers = store.referrers(subject, None).await?;
         // Findings of past epochs stay in the store; they would make the export depend on its history.
         let findings = media_type::FINDINGS;
@@ -96,6 +104,7 @@ impl Holdings {
             });
         }
         for referrer in &referrers {
+            found.push(referrer.digest.clone());
             self.add(store, referrer).await?;
             self.frame.insert(referrer.digest.clone());
             if is_signed(referrer) {
@@ -111,6 +120,7 @@ impl Holdings {
                 continue;
             };
             if let Some(tagged) = store.resolve(&name).await? {
+                found.push(tagged.digest.clone());
                 self.add(store, &tagged).await?;
                 self.frame.insert(tagged.digest.clone());
                 self.named.push(reference(&untyped(&tagged), &name));
@@ -129,7 +139,7 @@ impl Holdings {
                 .push(reference(&list, &RefName::referrers(subject)));
             self.make(list, bytes);
         }
-        Ok(())
+        Ok(found)
     }
 
     async fn add(&mut self, store: &Store, root: &Descriptor) -> Result<(), PackageError> {

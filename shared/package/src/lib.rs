@@ -42,5 +42,5 @@ pub use publish::publish;
 pub use push::{Destination, Pushed, PushedImage, push};
 pub use request::Request;
 pub use sarif::{SarifSubject, sarif, sarif_of};
-pub use submission::{ImageTable, Submission, SubmissionParts, UnnamedImage};
+pub use submission::{GivenAttachment, ImageTable, Submission, SubmissionParts, UnnamedImage};
 pub use verify::{Verified, VerifyError, verify_file, verify_package};

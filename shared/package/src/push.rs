@@ -281,21 +281,31 @@ impl Cargo {
     ) -> Result<&mut Shipment, PackageError> {
         let shipment = self.shipments.entry(name.to_owned()).or_default();
         let mut all = parts.to_vec();
-        let within: BTreeSet<&Digest> = parts.iter().map(|part| &part.digest).collect();
-        for (subject, referrer) in &holdings.attached {
-            if within.contains(subject) {
-                all.extend(closure(&context.store, referrer).await?);
-                shipment.attached.push((subject.clone(), referrer.clone()));
+        let mut within: BTreeSet<Digest> = parts.iter().map(|part| part.digest.clone()).collect();
+        // Attachments of attachments: what a round brings may be what the next one's are attached to.
+        let mut taken = BTreeSet::new();
+        loop {
+            let before = taken.len();
+            for (place, (subject, referrer)) in holdings.attached.iter().enumerate() {
+                if within.contains(subject) && taken.insert((true, place)) {
+                    all.extend(closure(&context.store, referrer).await?);
+                    within.insert(referrer.digest.clone());
+                    shipment.attached.push((subject.clone(), referrer.clone()));
+                }
             }
-        }
-        for (tag, descriptor) in &holdings.tags {
-            let of = |subject: &&Digest| {
-                let own = RefName::referrers(subject).to_string();
-                tag.as_str().strip_prefix(&own).is_some()
-            };
-            if within.iter().find(|digest| of(digest)).is_some() {
-                all.extend(closure(&context.store, descriptor).await?);
-                shipment.tags.insert(tag.to_string(), descriptor.clone());
+            for (place, (tag, descriptor)) in holdings.tags.iter().enumerate() {
+                let of = |subject: &&Digest| {
+                    let own = RefName::referrers(subject).to_string();
+                    tag.as_str().strip_prefix(&own).is_some()
+                };
+                if within.iter().find(of).is_some() && taken.insert((false, place)) {
+                    all.extend(closure(&context.store, descriptor).await?);
+                    within.insert(descriptor.digest.clone());
+                    shipment.tags.insert(tag.to_string(), descriptor.clone());
+                }
+            }
+            if taken.len() == before {
+                break;
             }
         }
         let signed: BTreeSet<&Digest> = shipment

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use quench_content::artefact::Manifest;
 use quench_content::{Store, StoreError};
-use quench_model::{Descriptor, media_type};
+use quench_model::{Descriptor, Digest, media_type};
 use serde::{Deserialize, Serialize};
 
 use crate::Request;
@@ -20,6 +20,9 @@ pub struct ImageTable {
     /// Images that came without one, sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unnamed: Vec<UnnamedImage>,
+    /// What is attached to them, and to what is attached to them, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attached: Vec<GivenAttachment>,
 }
 
 impl ImageTable {
@@ -28,6 +31,25 @@ impl ImageTable {
         let unnamed = self.unnamed.iter().map(|image| &image.descriptor);
         self.images.values().chain(unnamed)
     }
+
+    /// The manifest or index of every image and of everything attached to them.
+    pub fn named(&self) -> impl Iterator<Item = &Descriptor> {
+        let attached = self.attached.iter().map(|given| &given.descriptor);
+        self.descriptors().chain(attached)
+    }
+}
+
+/// A signature, attestation, SBOM or other artefact that came with an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GivenAttachment {
+    /// What it is attached to.
+    pub subject: Digest,
+    /// Suffix of cosign's tag it was found by; none for a referrer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suffix: Option<String>,
+    /// Its manifest or index.
+    pub descriptor: Descriptor,
 }
 
 /// An image that came without a full name: an OCI layout may name it by a tag alone, or not at all.

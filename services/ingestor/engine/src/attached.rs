@@ -1,11 +1,16 @@
 //! What publishers attached to their images: signatures, attestations and SBOMs come along with what they speak of.
 //!
 //! They are found as their registry has them, copied as the bytes they are, and attached in the store to the same
-//! digests: as referrers, or under the tags cosign looks for. From there they go wherever the package goes.
+//! digests: as referrers, or under the tags cosign looks for. From there they go wherever the package goes. So does what
+//! is attached to an attachment: a signature over an SBOM. What is said to be attached and cannot be read is no reason to
+//! do without the image, but a finding.
+
+mod finding;
+mod given;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures::stream::{self, StreamExt as _};
 use quench_content::artefact::Index;
 use quench_content::{Attached, Repository, Store, StoreError};
 use quench_model::{Descriptor, Digest};
@@ -13,125 +18,227 @@ use serde::Deserialize;
 
 use crate::fetch::{document, named};
 
+pub(crate) use finding::finding;
+pub(crate) use given::attach_given;
+
 /// Manifests asked about at the same time.
 const PARALLEL: usize = 8;
-/// Most attachments of one image, those of its platforms included.
-const ATTACHED: usize = 2_000;
+/// Most attachments of one image, those of its platforms and of its attachments included.
+pub(crate) const ATTACHED: usize = 2_000;
+/// How far attachments of attachments are followed: image, SBOM, signature over the SBOM, and once more.
+pub(crate) const DEPTH: usize = 3;
 /// Most manifests that one attachment is made of.
 const NODES: usize = 100;
+/// Most bytes of manifests of what is attached to one image: they are held until the image is there.
+const MANIFEST_BYTES: usize = 32 << 20;
 /// Most bytes of annotations that are repeated where an attachment is listed.
 const ANNOTATIONS: usize = 16 << 10;
 
-/// What is attached to an image, and what that is made of.
-#[derive(Debug, Default)]
-pub(crate) struct AttachedPlan {
-    attached: Vec<Attached>,
+/// Something attached, and what it is made of.
+#[derive(Debug)]
+pub(crate) struct Attachment {
+    attached: Attached,
     /// Manifests in the order in which they have to be stored.
-    pub(crate) documents: Vec<(Descriptor, Vec<u8>)>,
-    pub(crate) blobs: BTreeMap<Digest, Descriptor>,
+    documents: Vec<(Descriptor, Vec<u8>)>,
+    pub(crate) blobs: Vec<Descriptor>,
 }
 
-/// Looks up what is attached to these manifests.
+/// Something that is attached to an image, or may be, and could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unread {
+    /// What it is attached to.
+    pub(crate) subject: Digest,
+    /// The attachment; none where it is not even known which there are.
+    pub(crate) attachment: Option<Digest>,
+    pub(crate) reason: String,
+}
+
+/// What is attached to an image.
+#[derive(Debug, Default)]
+pub(crate) struct AttachedPlan {
+    pub(crate) attachments: Vec<Attachment>,
+    pub(crate) unread: Vec<Unread>,
+    manifest_bytes: usize,
+}
+
+/// Looks up what is attached to these manifests, and to what is attached to them.
 pub(crate) async fn plan(
     repository: &Repository,
     subjects: Vec<Digest>,
     store: &Store,
 ) -> Result<AttachedPlan, StoreError> {
     let mut plan = AttachedPlan::default();
-    let mut lookups = Vec::with_capacity(subjects.len());
-    for subject in &subjects {
-        lookups.push(repository.attached(subject));
-    }
-    let found: Vec<Vec<Attached>> = stream::iter(lookups)
-        .buffered(PARALLEL)
-        .try_collect()
-        .await?;
-    for attached in found.into_iter().flatten() {
-        if plan.attached.len() >= ATTACHED {
-            return Err(StoreError::Malformed {
-                what: format!("image {}@{}", repository.place(), attached.subject),
-                reason: format!("more than {ATTACHED} manifests are attached to it"),
-            });
+    let mut asked: BTreeSet<Digest> = subjects.iter().cloned().collect();
+    let mut open = subjects;
+    for depth in 0..=DEPTH {
+        if open.is_empty() {
+            break;
         }
-        plan.take_in(repository, attached, store).await?;
+        let mut lookups = Vec::with_capacity(open.len());
+        for subject in &open {
+            lookups.push(async move { (subject.clone(), repository.attached(subject).await) });
+        }
+        let found: Vec<(Digest, Result<Vec<Attached>, StoreError>)> =
+            stream::iter(lookups).buffered(PARALLEL).collect().await;
+        let mut next = Vec::new();
+        for (subject, listed) in found {
+            let listed = match of_content(listed)? {
+                Ok(listed) => listed,
+                Err(reason) => {
+                    plan.note(&subject, None, reason);
+                    continue;
+                }
+            };
+            if depth == DEPTH && !listed.is_empty() {
+                plan.note(
+                    &subject,
+                    None,
+                    format!("it lies deeper than {DEPTH} attachments on attachments"),
+                );
+                continue;
+            }
+            for attached in listed {
+                if plan.attachments.len() + plan.unread.len() >= ATTACHED {
+                    let reason = format!("more than {ATTACHED} manifests are attached");
+                    plan.note(&subject, None, reason);
+                    return Ok(plan);
+                }
+                let digest = attached.descriptor.digest.clone();
+                if plan.take_in(repository, attached, store).await? && asked.insert(digest.clone())
+                {
+                    next.push(digest);
+                }
+            }
+        }
+        open = next;
     }
     Ok(plan)
 }
 
 impl AttachedPlan {
-    /// Reads an attachment's manifest and what it names. It is left out, and that is logged, where it is listed but not
-    /// there, no manifest, or does not say itself what it is attached to: nobody can verify anything by it.
+    fn note(&mut self, subject: &Digest, attachment: Option<&Digest>, reason: String) {
+        tracing::warn!(%subject, reason, "something attached cannot be read");
+        self.unread.push(Unread {
+            subject: subject.clone(),
+            attachment: attachment.cloned(),
+            reason,
+        });
+    }
+
+    /// Reads an attachment's manifest and what it names. False where it is left out: it cannot be read, or it does not say
+    /// itself what it is attached to, so that nobody can verify anything by it.
     async fn take_in(
         &mut self,
         repository: &Repository,
         mut attached: Attached,
         store: &Store,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let digest = attached.descriptor.digest.clone();
         let subject = attached.subject.clone();
-        let skipped = |reason: &str| {
-            tracing::warn!(
-                %subject, attachment = %digest, place = repository.place(), reason,
-                "an attachment is left out"
-            );
-            Ok(())
-        };
         let bytes = match content(repository, &attached.descriptor, store).await? {
             Ok(bytes) => bytes,
-            Err(reason) => return skipped(&reason),
+            Err(reason) => {
+                self.note(&subject, Some(&digest), reason);
+                return Ok(false);
+            }
         };
         let (described, own_subject) = described(&attached.descriptor, &bytes);
         if attached.tag.is_none() && own_subject.as_ref() != Some(&attached.subject) {
-            return skipped("it is listed, but does not say that it is attached");
+            tracing::warn!(
+                %subject, attachment = %digest, place = repository.place(),
+                "it is listed, but does not say that it is attached: it is left out"
+            );
+            return Ok(false);
         }
-        if attached.tag.is_none() && described.is_index() {
-            return skipped("it is an index, and only manifests are taken");
-        }
+        let mut size = bytes.len();
         attached.descriptor = described;
         let mut nodes = vec![(attached.descriptor.clone(), bytes)];
         let mut blobs = Vec::new();
         let mut next = 0;
         while let Some((descriptor, bytes)) = nodes.get(next) {
             next += 1;
-            let inner = match named(descriptor, bytes) {
-                Ok(inner) => inner,
-                Err(error) => return skipped(&error.to_string()),
-            };
-            for part in inner {
-                if !part.is_manifest() {
-                    blobs.push(part);
-                } else if nodes.iter().all(|(known, _)| known.digest != part.digest) {
-                    if nodes.len() >= NODES {
-                        return skipped("it lists too many manifests");
+            let refused = match named(descriptor, bytes) {
+                Err(error) => Some(error.to_string()),
+                Ok(inner) => {
+                    let (manifests, others): (Vec<_>, Vec<_>) =
+                        inner.into_iter().partition(Descriptor::is_manifest);
+                    blobs.extend(others);
+                    let mut refused = None;
+                    for part in manifests {
+                        if nodes.iter().any(|(known, _)| known.digest == part.digest) {
+                            continue;
+                        }
+                        if nodes.len() >= NODES {
+                            refused = Some("it lists too many manifests".to_owned());
+                            break;
+                        }
+                        match content(repository, &part, store).await? {
+                            Ok(bytes) => {
+                                size += bytes.len();
+                                nodes.push((part, bytes));
+                            }
+                            Err(reason) => {
+                                refused = Some(reason);
+                                break;
+                            }
+                        }
                     }
-                    match content(repository, &part, store).await? {
-                        Ok(bytes) => nodes.push((part, bytes)),
-                        Err(reason) => return skipped(&reason),
-                    }
+                    refused
                 }
+            };
+            if let Some(reason) = refused {
+                self.note(&subject, Some(&digest), reason);
+                return Ok(false);
             }
         }
-        self.blobs
-            .extend(blobs.into_iter().map(|blob| (blob.digest.clone(), blob)));
+        if self.manifest_bytes + size > MANIFEST_BYTES {
+            let reason = format!("the manifests attached have more than {MANIFEST_BYTES} bytes");
+            self.note(&subject, Some(&digest), reason);
+            return Ok(false);
+        }
+        self.manifest_bytes += size;
         // An index stands before what it lists.
-        self.documents.extend(nodes.into_iter().rev());
-        self.attached.push(attached);
-        Ok(())
+        nodes.reverse();
+        self.attachments.push(Attachment {
+            attached,
+            documents: nodes,
+            blobs,
+        });
+        Ok(true)
     }
 
-    /// Attaches in the store what is there by now.
-    pub(crate) async fn attach(&self, store: &Store) -> Result<(), StoreError> {
-        for attached in &self.attached {
-            match &attached.tag {
-                Some(tag) => store.tag(tag, &attached.descriptor).await?,
-                None => {
-                    store
-                        .list_referrer(&attached.subject, &attached.descriptor)
-                        .await?;
+    /// Attaches in the store what is there by now; `lost` are the blobs that could not be had, with the reason.
+    pub(crate) async fn attach(
+        mut self,
+        store: &Store,
+        lost: &BTreeMap<(Digest, u64), String>,
+    ) -> Result<Vec<Unread>, StoreError> {
+        for attachment in std::mem::take(&mut self.attachments) {
+            let Attached {
+                subject,
+                descriptor,
+                tag,
+            } = &attachment.attached;
+            let missing = attachment
+                .blobs
+                .iter()
+                .find_map(|blob| Some((blob, lost.get(&(blob.digest.clone(), blob.size))?)));
+            if let Some((blob, reason)) = missing {
+                let reason = format!("{}: {reason}", blob.digest);
+                self.note(subject, Some(&descriptor.digest), reason);
+                continue;
+            }
+            for (descriptor, bytes) in &attachment.documents {
+                if !store.contains(descriptor).await? {
+                    store.put(&descriptor.media_type, bytes).await?;
                 }
             }
+            match tag {
+                Some(tag) => store.tag(tag, descriptor).await?,
+                None => store.list_referrer(subject, descriptor).await?,
+            }
         }
-        Ok(())
+        Ok(self.unread)
     }
 }
 
@@ -141,9 +248,16 @@ async fn content(
     descriptor: &Descriptor,
     store: &Store,
 ) -> Result<Result<Vec<u8>, String>, StoreError> {
-    match document(repository, descriptor, store).await {
-        Ok(Some(bytes)) => Ok(Ok(bytes)),
-        Ok(None) => Ok(Err("it is listed, but not there".to_owned())),
+    let found = of_content(document(repository, descriptor, store).await)?;
+    Ok(found.and_then(|found| found.ok_or_else(|| "it is listed, but not there".to_owned())))
+}
+
+/// Tells what is wrong with content, which stays so, from what is wrong with those who were asked.
+pub(crate) fn of_content<T>(
+    result: Result<T, StoreError>,
+) -> Result<Result<T, String>, StoreError> {
+    match result {
+        Ok(value) => Ok(Ok(value)),
         Err(
             error @ (StoreError::Malformed { .. }
             | StoreError::WrongSize { .. }
@@ -156,7 +270,7 @@ async fn content(
 
 /// A manifest's descriptor with the artefact type and annotations that the manifest has, not those a list claims; and
 /// what the manifest says it is attached to.
-fn described(descriptor: &Descriptor, bytes: &[u8]) -> (Descriptor, Option<Digest>) {
+pub(crate) fn described(descriptor: &Descriptor, bytes: &[u8]) -> (Descriptor, Option<Digest>) {
     #[derive(Default, Deserialize)]
     #[serde(rename_all = "camelCase", default)]
     struct Typed {

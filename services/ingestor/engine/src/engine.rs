@@ -15,15 +15,17 @@ use quench_package::{
 };
 use serde::Deserialize;
 
+use crate::attached::{self, Unread};
 use crate::discover::{self, Classified, Discovered, Image};
-use crate::fetch::{self, FetchError};
+use crate::fetch;
 use crate::matching::{self, Leftover};
 use crate::survey::Survey;
+use crate::unavailable::unavailable;
 
 /// Changes whenever the same submission becomes another package.
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "-2");
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "-3");
 /// Wait before an image that could not be had is asked for again.
-const IMAGE_RETRY: Duration = Duration::from_secs(60);
+pub(crate) const IMAGE_RETRY: Duration = Duration::from_secs(60);
 /// Most bytes of a chart archive.
 pub(crate) const CHART_LIMIT: u64 = 256 << 20;
 /// Most bytes of an image configuration.
@@ -111,7 +113,7 @@ impl Engine {
             let classified = found
                 .classify(&submission.parts.images, client, context)
                 .await;
-            let findings = findings(&name, &found, &classified.possible);
+            let findings = once(findings(&name, &found, &classified.possible));
             let mut survey = Survey::new(name, &chart, classified, found.values_tried(), findings);
             if let Some(client) = client {
                 let platforms = &self.options.platforms;
@@ -185,14 +187,20 @@ impl Engine {
             let lock = lock(store, descriptor, origin.clone(), image).await?;
             add(reference, descriptor.digest.clone(), lock);
         }
+        let used = given.values().map(|(descriptor, _)| descriptor);
+        attached::attach_given(store, &parts.images, used).await?;
         let missing: Vec<&ImageReference> = images
             .keys()
             .filter(|reference| !given.contains_key(reference))
             .collect();
-        for (reference, plan) in self
+        let mut findings = findings(&name, &found, &left_out);
+        for (reference, plan, unread) in self
             .fetch(&client, &missing, &images, submission, context)
             .await?
         {
+            if !unread.is_empty() {
+                findings.push(attached::finding(&name, reference, &unread));
+            }
             let Some(image) = images.get(reference) else {
                 continue;
             };
@@ -200,7 +208,7 @@ impl Engine {
             add(reference, plan.original, lock);
         }
 
-        let findings = findings(&name, &found, &left_out);
+        let findings = once(findings);
         let parts = PackageParts {
             name,
             version: chart.version().to_owned(),
@@ -221,7 +229,7 @@ impl Engine {
         images: &BTreeMap<ImageReference, Image>,
         submission: &Submission,
         context: &Context,
-    ) -> Result<Vec<(&'a ImageReference, fetch::Plan)>, EngineError> {
+    ) -> Result<Vec<(&'a ImageReference, fetch::Plan, Vec<Unread>)>, EngineError> {
         if references.is_empty() {
             return Ok(Vec::new());
         }
@@ -230,12 +238,15 @@ impl Engine {
             .start("look up images", references.len() as u64);
         let plans = fetch::plan_all(client, references, &self.options.platforms, &context.store)
             .await
-            .map_err(|(reference, error)| unavailable(&[reference], images, submission, error))?;
+            .map_err(|failed| unavailable(references, images, submission, failed))?;
         context.progress.finish();
-        fetch::fetch(&plans, context)
+        let unread = fetch::fetch(&plans, context)
             .await
-            .map_err(|error| unavailable(references, images, submission, error))?;
-        Ok(references.iter().copied().zip(plans).collect())
+            .map_err(|failed| unavailable(references, images, submission, vec![failed]))?;
+        let fetched = references.iter().copied().zip(plans).zip(unread);
+        Ok(fetched
+            .map(|((reference, plan), unread)| (reference, plan, unread))
+            .collect())
     }
 
     async fn discover(
@@ -286,7 +297,7 @@ fn leave_out_optional(
     });
 }
 
-/// All findings of the level: each thing once, however often it was met.
+/// All findings of the level about the search for images.
 fn findings(
     name: &PackageName,
     found: &Discovered,
@@ -296,6 +307,11 @@ fn findings(
     for (reference, what) in left_out {
         findings.push(discover::left_out(name, reference, what));
     }
+    findings
+}
+
+/// Each thing once, however often it was met.
+fn once(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings.sort_by(|a, b| a.id.cmp(&b.id));
     // Two tags of one repository are one finding with the evidence of both.
     findings.dedup_by(|later, first| {
@@ -309,50 +325,6 @@ fn findings(
         is_same
     });
     findings
-}
-
-/// Says which image cannot be had, who needs it, and what to do.
-fn unavailable(
-    references: &[&ImageReference],
-    images: &BTreeMap<ImageReference, Image>,
-    submission: &Submission,
-    error: FetchError,
-) -> EngineError {
-    let (reason, retry_after) = match error {
-        FetchError::Unavailable(reason, retry_after) => (reason, retry_after),
-        FetchError::Engine(error) => return error,
-    };
-    let names: Vec<String> = references.iter().map(ToString::to_string).collect();
-    let first = references
-        .iter()
-        .filter_map(|reference| images.get(*reference))
-        .next();
-    let needed = first
-        .and_then(|image| image.evidence.first())
-        .map(|place| format!(" (needed by {place})"))
-        .unwrap_or_default();
-    // One of a whole batch cannot be told apart; a single one can be left out.
-    let without = match (first, references) {
-        (Some(image), [_]) if image.class == ImageClass::Optional => {
-            "; it is not needed at the given values: leave such images out with --images required"
-        }
-        _ => "",
-    };
-    let table = &submission.parts.images;
-    let given: Vec<&str> = table.images.keys().map(String::as_str).collect();
-    let given = if given.is_empty() {
-        String::new()
-    } else {
-        format!("; given are {}", given.join(", "))
-    };
-    EngineError::Unavailable {
-        reason: format!(
-            "image {}{needed} cannot be had: {reason}; give it with --images-from oci:DIR, docker-archive:FILE \
-             or oci-archive:FILE{given}{without}",
-            names.join(", ")
-        ),
-        retry_after: retry_after.unwrap_or(IMAGE_RETRY),
-    }
 }
 
 /// The lineage a chart's package belongs to.

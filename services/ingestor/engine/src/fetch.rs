@@ -1,14 +1,16 @@
 //! Getting images from their registries into the store.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use quench_content::artefact::{Index, Manifest};
 use quench_content::{MANIFEST_LIMIT, RegistryClient, Repository, Store, StoreError};
 use quench_model::{Descriptor, Digest, ImageReference, Platform, media_type};
 use quench_package::{Context, EngineError};
+use tokio::time::Instant;
 
-use crate::attached::{self, AttachedPlan};
+use crate::attached::{self, AttachedPlan, Unread};
 use crate::survey::Available;
 
 /// Images looked up, and blobs fetched, at the same time.
@@ -16,10 +18,13 @@ const PARALLEL: usize = 4;
 /// Most manifests of one image: one per platform and as many attestations.
 const MANIFESTS: usize = 1000;
 
+/// How long further images are looked up when one could not be had, to tell of all in one go.
+const FAILURES: Duration = Duration::from_secs(10);
+
 /// Why an image could not be had.
 pub(crate) enum FetchError {
     /// Its registry does not have it, or cannot be asked.
-    Unavailable(String, Option<std::time::Duration>),
+    Unavailable(String, Option<Duration>),
     /// Anything else.
     Engine(EngineError),
 }
@@ -31,6 +36,15 @@ impl From<StoreError> for FetchError {
                 Self::Unavailable(error.to_string(), retry_after)
             }
             error => Self::Engine(EngineError::Store(error)),
+        }
+    }
+}
+
+impl FetchError {
+    fn reason(self) -> String {
+        match self {
+            Self::Unavailable(reason, _) => reason,
+            Self::Engine(error) => error.to_string(),
         }
     }
 }
@@ -209,58 +223,111 @@ fn limit(
     Ok((Descriptor::of(root.media_type, &bytes), bytes))
 }
 
+/// Why one of several images could not be had.
+pub(crate) struct FailedAt {
+    /// Its place among them; none where that cannot be told.
+    pub(crate) place: Option<usize>,
+    pub(crate) error: FetchError,
+}
+
+impl From<StoreError> for FailedAt {
+    fn from(error: StoreError) -> Self {
+        Self {
+            place: None,
+            error: error.into(),
+        }
+    }
+}
+
 /// Brings everything that was planned into the store, and what publishers attached to it: blobs first, each once, then
-/// what names them.
-pub(crate) async fn fetch(plans: &[Plan], context: &Context) -> Result<(), FetchError> {
+/// what names them. Gives for each image what is attached to it and could not be read.
+pub(crate) async fn fetch(plans: &[Plan], context: &Context) -> Result<Vec<Vec<Unread>>, FailedAt> {
     let store = &context.store;
     let attached = attached_to(plans, context).await?;
     let mut missing = BTreeMap::new();
-    for (plan, attached) in plans.iter().zip(&attached) {
-        for (digest, descriptor) in plan.blobs.iter().chain(&attached.blobs) {
+    let mut extra = BTreeMap::new();
+    for (place, plan) in plans.iter().enumerate() {
+        for (digest, descriptor) in &plan.blobs {
             if !missing.contains_key(digest) && !store.contains(descriptor).await? {
-                missing.insert(digest, (descriptor, &plan.repository));
+                missing.insert(digest, (descriptor, place, plan));
             }
         }
     }
-    if !missing.is_empty() {
-        let total = missing
-            .values()
-            .map(|(descriptor, _)| descriptor.size)
-            .sum();
-        context.progress.start("fetch images", total);
-        let mut fetches = Vec::with_capacity(missing.len());
-        for (descriptor, repository) in missing.into_values() {
-            fetches.push(fetch_blob(descriptor, repository, context));
+    for (place, (plan, attached)) in plans.iter().zip(&attached).enumerate() {
+        for descriptor in attached.attachments.iter().flat_map(|a| &a.blobs) {
+            // What an attachment says of the size of a blob that others name too must not count for those.
+            let key = (&descriptor.digest, descriptor.size);
+            let is_coming = missing
+                .get(&descriptor.digest)
+                .is_some_and(|(blob, _, _)| blob.size == descriptor.size);
+            if !is_coming && !extra.contains_key(&key) && !store.contains(descriptor).await? {
+                extra.insert(key, (descriptor, place, plan));
+            }
         }
-        stream::iter(fetches)
-            .buffer_unordered(PARALLEL)
-            .try_collect::<()>()
-            .await?;
-        context.progress.finish();
     }
-    for (plan, attached) in plans.iter().zip(&attached) {
-        for (descriptor, bytes) in plan.documents.iter().chain(&attached.documents) {
+    let all = || missing.values().chain(extra.values());
+    if all().next().is_some() {
+        let total = all().map(|(descriptor, _, _)| descriptor.size).sum();
+        context.progress.start("fetch images", total);
+    }
+    let mut lost = BTreeMap::new();
+    let missing: Vec<_> = missing.into_values().collect();
+    let extra: Vec<_> = extra.into_values().collect();
+    for (blobs, is_needed) in [(missing, true), (extra, false)] {
+        let mut fetches = Vec::with_capacity(blobs.len());
+        for (descriptor, place, plan) in blobs {
+            fetches.push(async move {
+                let fetched = fetch_blob(descriptor, &plan.repository, context).await;
+                let reason = fetched.map_err(|error| FailedAt {
+                    place: Some(place),
+                    error: error.into(),
+                })?;
+                match reason {
+                    Some(error) if is_needed => Err(FailedAt {
+                        place: Some(place),
+                        error,
+                    }),
+                    reason => Ok(reason.map(|error| {
+                        let blob = (descriptor.digest.clone(), descriptor.size);
+                        (blob, error.reason())
+                    })),
+                }
+            });
+        }
+        let found: Vec<Option<((Digest, u64), String)>> = stream::iter(fetches)
+            .buffer_unordered(PARALLEL)
+            .try_collect()
+            .await?;
+        lost.extend(found.into_iter().flatten());
+    }
+    context.progress.finish();
+    let mut unread = Vec::with_capacity(plans.len());
+    for (plan, attached) in plans.iter().zip(attached) {
+        for (descriptor, bytes) in &plan.documents {
             if !store.contains(descriptor).await? {
                 store.put(&descriptor.media_type, bytes).await?;
             }
         }
-        attached.attach(store).await?;
+        unread.push(attached.attach(store, &lost).await?);
     }
-    Ok(())
+    Ok(unread)
 }
 
 /// Looks up what is attached to the images and to the manifest of each of their platforms.
-async fn attached_to(plans: &[Plan], context: &Context) -> Result<Vec<AttachedPlan>, FetchError> {
+async fn attached_to(plans: &[Plan], context: &Context) -> Result<Vec<AttachedPlan>, FailedAt> {
     context
         .progress
         .start("look up signatures", plans.len() as u64);
     let mut lookups = Vec::with_capacity(plans.len());
-    for plan in plans {
+    for (place, plan) in plans.iter().enumerate() {
         lookups.push(async move {
             let subjects = attached::subjects(&plan.documents);
             let found = attached::plan(&plan.repository, subjects, &context.store).await;
             context.progress.advance(1);
-            found
+            found.map_err(|error| FailedAt {
+                place: Some(place),
+                error: error.into(),
+            })
         });
     }
     let found = stream::iter(lookups)
@@ -271,47 +338,82 @@ async fn attached_to(plans: &[Plan], context: &Context) -> Result<Vec<AttachedPl
     Ok(found)
 }
 
+/// Fetches a blob; gives what is wrong with it where its registry has it not, or not as its manifest says.
 async fn fetch_blob(
     descriptor: &Descriptor,
     repository: &Repository,
     context: &Context,
-) -> Result<(), FetchError> {
+) -> Result<Option<FetchError>, StoreError> {
     let told = |bytes| context.progress.advance(bytes);
-    let writer = repository
-        .download(descriptor, &context.store, &told)
-        .await?
-        .ok_or_else(|| {
+    let writer = match repository.download(descriptor, &context.store, &told).await {
+        Ok(Some(writer)) => writer,
+        Ok(None) => {
             let reason = format!(
                 "{} lacks {}, which its manifest lists",
                 repository.place(),
                 descriptor.digest
             );
-            FetchError::Unavailable(reason, None)
-        })?;
+            return Ok(Some(FetchError::Unavailable(reason, None)));
+        }
+        Err(
+            error @ (StoreError::Malformed { .. }
+            | StoreError::WrongSize { .. }
+            | StoreError::WrongDigest { .. }),
+        ) => return Ok(Some(error.into())),
+        Err(error) => return Err(error),
+    };
     context
         .store
         .commit_expected(writer, descriptor, &repository.place())
         .await?;
-    Ok(())
+    Ok(None)
 }
 
-/// Looks up several images at a time; results come in the order of the references.
-pub(crate) async fn plan_all<'a>(
+/// Looks up several images at a time; results come in the order of the references. Where images cannot be had, several are
+/// told: as many as are met within some seconds of the first.
+pub(crate) async fn plan_all(
     client: &RegistryClient,
-    references: &[&'a ImageReference],
+    references: &[&ImageReference],
     platforms: &[Platform],
     store: &Store,
-) -> Result<Vec<Plan>, (&'a ImageReference, FetchError)> {
+) -> Result<Vec<Plan>, Vec<FailedAt>> {
     // A list of futures, not a closure over the stream's items: such a closure borrows what the compiler can
     // then no longer show to be `Send`.
     let mut lookups = Vec::with_capacity(references.len());
-    for reference in references.iter().copied() {
+    for (place, reference) in references.iter().copied().enumerate() {
         lookups.push(async move {
             let found = plan(client, reference, platforms, store).await;
-            found.map_err(|error| (reference, error))
+            found.map_err(|error| FailedAt {
+                place: Some(place),
+                error,
+            })
         });
     }
-    stream::iter(lookups).buffered(PARALLEL).try_collect().await
+    let mut lookups = stream::iter(lookups).buffered(PARALLEL);
+    let (mut plans, mut failed) = (Vec::new(), Vec::new());
+    let mut until: Option<Instant> = None;
+    loop {
+        let next = match until {
+            Some(until) => match tokio::time::timeout_at(until, lookups.next()).await {
+                Ok(next) => next,
+                Err(_) => break,
+            },
+            None => lookups.next().await,
+        };
+        match next {
+            Some(Ok(plan)) => plans.push(plan),
+            Some(Err(error)) => {
+                failed.push(error);
+                until.get_or_insert_with(|| Instant::now() + FAILURES);
+            }
+            None => break,
+        }
+    }
+    if failed.is_empty() {
+        Ok(plans)
+    } else {
+        Err(failed)
+    }
 }
 
 /// Whether a configuration is that of an image.

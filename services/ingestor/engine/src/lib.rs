@@ -14,6 +14,7 @@ mod matching;
 mod pack;
 pub mod source;
 mod survey;
+mod unavailable;
 
 pub use engine::{Engine, EngineOptions};
 pub use pack::{PackOptions, pack};

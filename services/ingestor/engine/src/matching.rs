@@ -162,6 +162,7 @@ mod tests {
                     descriptor: image(content),
                 })
                 .collect(),
+            ..ImageTable::default()
         }
     }
 

@@ -8,6 +8,7 @@ mod helm_repositories;
 mod image_source;
 pub(crate) mod images_alone;
 mod layout;
+mod layout_attached;
 pub(crate) mod manifests;
 mod tar_file;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use quench_model::{Descriptor, ImageReference};
-use quench_package::{Context, EngineError, ImageTable, UnnamedImage};
+use quench_package::{Context, EngineError, GivenAttachment, ImageTable, UnnamedImage};
 
 use super::layout::{self, Blobs};
 use super::tar_file::TarFile;
@@ -88,12 +88,28 @@ impl Given {
         };
         self.table.unnamed.sort_by_key(key);
         self.table.unnamed.dedup();
+        self.table.attached.sort_by(|a, b| {
+            let key = |given: &GivenAttachment| {
+                (
+                    given.subject.clone(),
+                    given.suffix.clone(),
+                    given.descriptor.digest.clone(),
+                )
+            };
+            key(a).cmp(&key(b))
+        });
+        self.table.attached.dedup();
         Ok(())
     }
 
     /// The source being read, for messages.
     pub(crate) fn source(&self) -> &str {
         &self.source
+    }
+
+    /// Notes what is attached to an image, or to what is attached to one.
+    pub(crate) fn attach(&mut self, attachment: GivenAttachment) {
+        self.table.attached.push(attachment);
     }
 
     /// Notes an image. A name with a `/` or a `:` is a full reference, any other a tag.

@@ -12,6 +12,7 @@ use quench_model::{Descriptor, Digest, annotation, media_type};
 use quench_package::{Context, EngineError};
 
 use super::given::{Given, blocking};
+use super::layout_attached;
 use super::tar_file::{TarFile, io_error};
 
 /// Most manifests and blobs reached from one entry of `index.json`.
@@ -38,7 +39,7 @@ impl Blobs {
         }
     }
 
-    fn fault(&self, what: &str, reason: &str) -> EngineError {
+    pub(super) fn fault(&self, what: &str, reason: &str) -> EngineError {
         EngineError::Input(format!("{}: {what}: {reason}", self.place()))
     }
 
@@ -68,7 +69,7 @@ impl Blobs {
     }
 
     /// Reads a manifest or index and verifies it.
-    fn manifest(&self, descriptor: &Descriptor) -> Result<Vec<u8>, EngineError> {
+    pub(super) fn manifest(&self, descriptor: &Descriptor) -> Result<Vec<u8>, EngineError> {
         let name = blob_name(&descriptor.digest);
         let bytes = self
             .document(&name, MANIFEST_LIMIT)?
@@ -87,7 +88,11 @@ impl Blobs {
     }
 
     /// Brings a blob into the store, verified, unless it is there.
-    async fn store(&self, descriptor: &Descriptor, store: &Store) -> Result<(), EngineError> {
+    pub(super) async fn store(
+        &self,
+        descriptor: &Descriptor,
+        store: &Store,
+    ) -> Result<(), EngineError> {
         if store.contains(descriptor).await? {
             return Ok(());
         }
@@ -143,41 +148,55 @@ pub(super) async fn read(
         .ok_or_else(|| blobs.fault("index.json", "it is missing"))?;
     let index: Index =
         serde_json::from_slice(&bytes).map_err(|e| blobs.fault("index.json", &e.to_string()))?;
-    for entry in &index.manifests {
-        if !entry.is_manifest() {
-            continue;
-        }
-        let tree = Tree::read(&blobs, entry)?;
-        let total = tree.order.iter().map(|d| d.size).sum();
-        let task = format!("read {}", given.source());
-        context.progress.start(&task, total);
-        for descriptor in &tree.order {
-            context.check_cancelled()?;
-            blobs.store(descriptor, &context.store).await?;
-            context.progress.advance(descriptor.size);
-        }
-        context.progress.finish();
-        if tree.is_image {
-            let name = entry
-                .annotation(annotation::IMAGE_NAME)
-                .or_else(|| entry.annotation(annotation::REF_NAME))
-                .filter(|name| !name.is_empty());
-            given.add(name, entry)?;
-        }
+    let (candidates, entries) = layout_attached::sort(&blobs, &index.manifests)?;
+    let mut within = BTreeSet::new();
+    for entry in entries {
+        within.extend(entry_in(&blobs, entry, given, context).await?);
+    }
+    let alone = layout_attached::take_in(&blobs, candidates, within, given, context).await?;
+    for entry in alone {
+        entry_in(&blobs, entry, given, context).await?;
     }
     Ok(())
 }
 
+/// Brings in what an entry of `index.json` names, and notes it where it is an image. Gives the digests of all of it.
+async fn entry_in(
+    blobs: &Blobs,
+    entry: &Descriptor,
+    given: &mut Given,
+    context: &Context,
+) -> Result<BTreeSet<Digest>, EngineError> {
+    let tree = Tree::read(blobs, entry)?;
+    let total = tree.order.iter().map(|d| d.size).sum();
+    let task = format!("read {}", given.source());
+    context.progress.start(&task, total);
+    for descriptor in &tree.order {
+        context.check_cancelled()?;
+        blobs.store(descriptor, &context.store).await?;
+        context.progress.advance(descriptor.size);
+    }
+    context.progress.finish();
+    if tree.is_image {
+        let name = entry
+            .annotation(annotation::IMAGE_NAME)
+            .or_else(|| entry.annotation(annotation::REF_NAME))
+            .filter(|name| !name.is_empty());
+        given.add(name, entry)?;
+    }
+    Ok(tree.seen)
+}
+
 /// Everything an entry names, what is named before what names it.
-struct Tree {
-    order: Vec<Descriptor>,
+pub(super) struct Tree {
+    pub(super) order: Vec<Descriptor>,
     seen: BTreeSet<Digest>,
     /// Whether there is an image in it, rather than a chart or another artefact.
     is_image: bool,
 }
 
 impl Tree {
-    fn read(blobs: &Blobs, root: &Descriptor) -> Result<Self, EngineError> {
+    pub(super) fn read(blobs: &Blobs, root: &Descriptor) -> Result<Self, EngineError> {
         let mut tree = Self {
             order: Vec::new(),
             seen: BTreeSet::new(),
@@ -224,7 +243,8 @@ impl Tree {
             let manifest: Manifest =
                 serde_json::from_slice(bytes).map_err(|e| fault(&e.to_string()))?;
             let config = manifest.config.media_type.as_str();
-            self.is_image |= matches!(config, media_type::CONFIG | media_type::DOCKER_CONFIG);
+            self.is_image |= manifest.artifact_type.is_none()
+                && matches!(config, media_type::CONFIG | media_type::DOCKER_CONFIG);
             let mut named = vec![manifest.config];
             named.extend(manifest.layers);
             (manifest.media_type, named)

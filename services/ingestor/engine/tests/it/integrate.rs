@@ -216,6 +216,43 @@ async fn an_image_that_cannot_be_had_is_named_with_what_to_do() {
 }
 
 #[tokio::test]
+async fn all_images_that_cannot_be_had_are_named_at_once() {
+    if !have(&["helm"]) {
+        return;
+    }
+    let Some(registry) = Registry::start().await else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let pods: String = (0..3)
+        .map(|number| {
+            format!(
+                "---\napiVersion: v1\nkind: Pod\nmetadata: {{name: pod-{number}}}\nspec: {{containers: [{{name: c, image: \"{}/absent-{number}:9\"}}]}}\n",
+                registry.host
+            )
+        })
+        .collect();
+    let chart = chart(folder.path(), "demo", &[("pods.yaml", &pods)]);
+    let error = ingest(&options(&chart, &[]), &context(&store(&folder)))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, EngineError::Unavailable { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("3 images cannot be had"), "{text}");
+    for number in 0..3 {
+        let image = format!(
+            "{}/absent-{number}:9 (needed by Pod/pod-{number}",
+            registry.host
+        );
+        assert!(text.contains(&image), "{image}: {text}");
+    }
+    assert!(
+        text.contains("give them with --images-from oci:DIR"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
 async fn values_that_do_not_render_are_refused_in_helms_words() {
     if !have(&["helm"]) {
         return;
