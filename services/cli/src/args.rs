@@ -195,7 +195,8 @@ Examples:
   quench verify demo
   quench verify demo.quench.tar --key release.pub
   quench verify demo --policy policy.yaml --require-signature
-  quench verify demo --air-gap --sign-key release.key")]
+  quench verify demo --air-gap --sign-key release.key
+  quench verify demo.quench.tar --air-gap")]
     Verify(Box<VerifyArgs>),
     /// Let a package enter a stage, by a signed statement
     #[command(after_help = "\

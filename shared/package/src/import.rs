@@ -116,6 +116,47 @@ pub async fn import_trusted(
     })
 }
 
+/// Verifies an exported package and takes out of it what it takes to render its chart and to know its images: every manifest,
+/// the chart, the demands and the lock, and no layer. For a store that is made for this. A delta has not all of it: then only
+/// what was verified is told.
+///
+/// # Errors
+/// What is wrong with the file.
+pub async fn take_chart(
+    context: &Context,
+    path: &Path,
+) -> Result<(Verified, Option<Package>), VerifyError> {
+    let store = &context.store;
+    let file = path.to_owned();
+    context.progress.start("verify", 0);
+    let exported = blocking(move || Exported::open(&file)).await?;
+    context.progress.finish();
+    if exported.verified.delta.is_some() {
+        return Ok((exported.verified, None));
+    }
+    for (descriptor, offset) in order(&exported) {
+        if descriptor.is_manifest() {
+            take(store, path, descriptor, offset).await?;
+        }
+    }
+    let package = Package::load(store, &exported.verified.revision).await?;
+    let documents = [Some(&package.chart.manifest), Some(&package.request)];
+    for root in documents
+        .into_iter()
+        .chain([package.lock.as_ref()])
+        .flatten()
+    {
+        for part in closure(store, root).await? {
+            if let Some((descriptor, offset)) = exported.blobs.get(&part.digest)
+                && !store.contains(descriptor).await?
+            {
+                take(store, path, descriptor, *offset).await?;
+            }
+        }
+    }
+    Ok((exported.verified, Some(package)))
+}
+
 /// Looks for everything a delta takes for granted.
 async fn check_base(
     store: &Store,

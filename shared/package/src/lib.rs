@@ -33,7 +33,7 @@ pub use delta::{Base, Delta};
 pub use engine::{Context, Disposition, EngineError, Outcome, Progress, ProgressEvent, Work};
 pub use export::{ExportSummary, export, export_file};
 pub use history::{Entry, history, record};
-pub use import::{Imported, import, import_trusted};
+pub use import::{Imported, import, import_trusted, take_chart};
 pub use lock::{
     FoundBy, ImageClass, ImageEvidence, ImageLock, ImageOrigin, LeftOut, LockedImage, ValuesTried,
 };

@@ -83,7 +83,8 @@ pub struct VerifyArgs {
     /// Refuse what no trusted key has signed; needs --key or --policy
     #[arg(long)]
     pub require_signature: bool,
-    /// Render the chart without a network and show that nothing outside the package is needed; the result is attached
+    /// Render the chart without a network and show that nothing outside the package is needed; the result is attached to
+    /// a package of the store
     #[arg(long)]
     pub air_gap: bool,
     /// Private key that signs what --air-gap shows: a file, or env://VARIABLE

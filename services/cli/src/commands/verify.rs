@@ -2,20 +2,21 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use quench_content::{DirectoryStore, Store};
 use quench_ingestor_engine::air_gap::AirGapProof;
 use quench_package::signing::{PublicKey, Signatures, verify_signatures};
-use quench_package::{Verified, VerifyError, verify_file, verify_package};
+use quench_package::{Verified, VerifyError, take_chart, verify_package};
 use serde_json::json;
 
-use crate::air_gap;
+use crate::air_gap::{self, Rendered};
 use crate::args::VerifyArgs;
 use crate::exit::{Exit, Failure};
 use crate::keys;
 use crate::session::Session;
 use crate::style;
 
-/// Verifies a package in the store, or an exported file.
+/// Verifies a package in the store, or an exported file. A file stays as it is.
 pub async fn run(session: &Session, args: &VerifyArgs) -> Result<Exit> {
     let trusted = keys::trusted(&args.trust)?;
     if args.require_signature && trusted.is_empty() {
@@ -26,9 +27,9 @@ pub async fn run(session: &Session, args: &VerifyArgs) -> Result<Exit> {
     let subject = args.subject.as_str();
     let path = Path::new(subject);
     let is_file = path.is_file() || subject.ends_with(".tar");
-    if is_file && args.air_gap {
+    if is_file && args.sign_key.is_some() {
         return Err(Failure::usage(format!(
-            "--air-gap looks at a package in the store; import {subject} first"
+            "--sign-key attaches a statement, and a file stays as it is; import {subject} first"
         )));
     }
     let sign_key = args
@@ -36,34 +37,53 @@ pub async fn run(session: &Session, args: &VerifyArgs) -> Result<Exit> {
         .as_deref()
         .map(keys::signing_key)
         .transpose()?;
-    let mut stored = None;
-    let result = if is_file {
-        let path = path.to_owned();
-        tokio::task::spawn_blocking(move || verify_file(&path)).await?
-    } else {
-        let store = session.open_store()?;
-        let package = session.find(&store, subject).await?;
-        let result = verify_package(&store, &package).await;
-        stored = Some((store, package));
-        result
+    // What is taken out of a file to render its chart.
+    let taken = match is_file {
+        true => Some(tempfile::tempdir().context("cannot make a temporary folder")?),
+        false => None,
     };
-    let verified = result.map_err(refusal)?;
-    let signatures = verify_signatures(&verified, &trusted).map_err(refusal)?;
-    let air_gap = match &stored {
-        Some((store, package)) if args.air_gap => {
-            Some(air_gap::show(session, store, package, sign_key.as_ref()).await?)
+    let (store, package, verified) = match &taken {
+        Some(folder) => {
+            let store = Store::Directory(DirectoryStore::open(folder.path())?);
+            let (verified, package) = take_chart(&session.context(&store), path)
+                .await
+                .map_err(refusal)?;
+            (store, package, verified)
         }
-        _ => None,
+        None => {
+            let store = session.open_store()?;
+            let package = session.find(&store, subject).await?;
+            let verified = verify_package(&store, &package).await.map_err(refusal)?;
+            (store, Some(package), verified)
+        }
     };
-    print(
-        session,
-        subject,
-        &verified,
-        &signatures,
-        &trusted,
-        air_gap.as_ref(),
-    )?;
+    let signatures = verify_signatures(&verified, &trusted).map_err(refusal)?;
+    let shown = match &package {
+        Some(package) if args.air_gap => {
+            let proof = air_gap::show(session, &store, package).await?;
+            if !is_file {
+                air_gap::attach(&store, package, &proof, sign_key.as_ref()).await?;
+            }
+            Shown::AirGap(proof)
+        }
+        Some(package) => Shown::Rendered(air_gap::rendered(session, &store, package).await?),
+        None if args.air_gap => {
+            return Err(Failure::usage(format!(
+                "{subject} is a delta, and has not all it takes to render the chart; import it, then look at the package"
+            )));
+        }
+        None => Shown::Rendered(Rendered::NotChecked(
+            "a delta has not all it takes to render the chart".to_owned(),
+        )),
+    };
+    print(session, subject, &verified, &signatures, &trusted, &shown)?;
     Ok(Exit::Done)
+}
+
+/// What rendering the chart showed.
+enum Shown {
+    AirGap(AirGapProof),
+    Rendered(Rendered),
 }
 
 /// What is wrong with a package ends a command as refused; a store that fails ends it as that.
@@ -80,7 +100,7 @@ fn print(
     verified: &Verified,
     signatures: &Signatures,
     trusted: &[PublicKey],
-    air_gap: Option<&AirGapProof>,
+    shown: &Shown,
 ) -> Result<()> {
     if session.json {
         return session.print_json(&json!({
@@ -105,7 +125,15 @@ fn print(
                 "predicateType": attested.statement.predicate_type,
                 "keys": attested.keys,
             })).collect::<Vec<_>>(),
-            "airGap": air_gap,
+            "rendered": match shown {
+                Shown::AirGap(proof) => json!({"checked": true, "images": proof.images.len()}),
+                Shown::Rendered(Rendered::Whole(images)) => json!({"checked": true, "images": images}),
+                Shown::Rendered(Rendered::NotChecked(reason)) => json!({"checked": false, "reason": reason}),
+            },
+            "airGap": match shown {
+                Shown::AirGap(proof) => Some(proof),
+                Shown::Rendered(_) => None,
+            },
         }));
     }
     anstream::println!(
@@ -163,8 +191,17 @@ fn print(
             )
         );
     }
-    if let Some(proof) = air_gap {
-        air_gap::print(proof);
+    match shown {
+        Shown::AirGap(proof) => air_gap::print(proof),
+        Shown::Rendered(Rendered::Whole(images)) => anstream::println!(
+            "  rendered     at the given values: {}, all in the package",
+            style::count(*images, "image", "images")
+        ),
+        Shown::Rendered(Rendered::NotChecked(reason)) => {
+            let first = reason.lines().next().unwrap_or_default();
+            let text = format!("not checked whether its images are in the package: {first}");
+            anstream::println!("  rendered     {}", unsure(text));
+        }
     }
     Ok(())
 }

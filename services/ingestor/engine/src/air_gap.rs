@@ -10,7 +10,7 @@ mod urls;
 use std::collections::{BTreeMap, BTreeSet};
 
 use quench_chart::render::{Helm, RenderError, Rendered, Request as RenderRequest};
-use quench_chart::value_space::{Limits, SetKind, ValueSet, ValueSpace, Visit, explore};
+use quench_chart::value_space::{Changes, Limits, SetKind, ValueSet, ValueSpace, Visit, explore};
 use quench_chart::workload::{self, ObjectId};
 use quench_chart::{Chart, yaml};
 use quench_model::{Digest, ImageReference, Level};
@@ -87,26 +87,11 @@ pub async fn prove(
     package: &Package,
     context: &Context,
 ) -> Result<AirGapProof, AirGapError> {
-    let store = &context.store;
     let helm = helm.clone().without_network().map_err(render_error)?;
-    let chart = load_chart(
-        store,
-        &package
-            .chart_archive(store)
-            .await
-            .map_err(EngineError::from)?,
-    )
-    .await?;
+    let chart = packaged_chart(package, context).await?;
     let request = render_request(package, &chart, context).await?;
-    let mut look = Look {
-        packaged: Packaged::of(package, context).await?,
-        context,
-        images: BTreeMap::new(),
-        own_names: BTreeMap::new(),
-        urls: BTreeMap::new(),
-        problems: wanting(&chart).into_iter().collect(),
-        is_told: false,
-    };
+    let mut look = Look::of(package, context).await?;
+    look.problems.extend(wanting(&chart));
     let (copy, values) = (chart.clone(), request.values.clone());
     let space =
         tokio::task::spawn_blocking(move || ValueSpace::of(&copy, &values, Limits::default()))
@@ -147,6 +132,48 @@ pub async fn prove(
         own_names: look.own_names,
         may_need_network: look.urls,
     })
+}
+
+/// The images that pods run at the given values, by the name the chart gives them: all of them are in the package. This is one
+/// render and takes no isolation, so it says nothing of other values and of the network; [`prove`] does.
+///
+/// # Errors
+/// [`AirGapError::NotShown`] names every image outside the package.
+pub async fn images_at_given_values(
+    helm: &Helm,
+    package: &Package,
+    context: &Context,
+) -> Result<BTreeMap<String, Digest>, AirGapError> {
+    let chart = packaged_chart(package, context).await?;
+    let request = render_request(package, &chart, context).await?;
+    let mut look = Look::of(package, context).await?;
+    let rendered = helm
+        .render(&chart, &request)
+        .await
+        .map_err(render_error)
+        .map_err(AirGapError::Engine)?;
+    let given = ValueSet {
+        kind: SetKind::Given,
+        changes: Changes::new(),
+    };
+    for object in rendered.objects() {
+        look.object(object, &given);
+    }
+    if look.problems.is_empty() {
+        return Ok(look.images);
+    }
+    Err(AirGapError::NotShown {
+        package: package.name.to_string(),
+        problems: look.problems.into_iter().collect(),
+    })
+}
+
+async fn packaged_chart(package: &Package, context: &Context) -> Result<Chart, EngineError> {
+    let archive = package
+        .chart_archive(&context.store)
+        .await
+        .map_err(EngineError::from)?;
+    load_chart(&context.store, &archive).await
 }
 
 async fn render_request(
@@ -290,7 +317,19 @@ impl Visit for Look<'_> {
     }
 }
 
-impl Look<'_> {
+impl<'a> Look<'a> {
+    async fn of(package: &Package, context: &'a Context) -> Result<Self, EngineError> {
+        Ok(Self {
+            packaged: Packaged::of(package, context).await?,
+            context,
+            images: BTreeMap::new(),
+            own_names: BTreeMap::new(),
+            urls: BTreeMap::new(),
+            problems: BTreeSet::new(),
+            is_told: false,
+        })
+    }
+
     fn object(&mut self, object: &Value, set: &ValueSet) {
         let id = ObjectId::of(object);
         if let Some(pod) = workload::pod(object) {

@@ -17,5 +17,7 @@ mod pod_security;
 mod promotions;
 mod rule_verbs;
 mod servers;
+mod small_package;
 mod transport;
 mod trust;
+mod verification;

@@ -1,7 +1,6 @@
 //! Promotions that happen at the same time, and promotions that come from elsewhere.
 
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
@@ -10,69 +9,14 @@ use quench_content::{RegistryAccess, RegistryStore, Store};
 use quench_it::need;
 use quench_it::oci::text;
 use quench_it::registry::Registry;
-use quench_it::tools::{quench, run};
 use quench_model::{Gate, Level, Policy, Stage, media_type};
 use quench_package::signing::{Algorithm, SigningKey};
 use quench_package::staging::{PromotionRequest, promote, standing};
 use quench_package::{ImageLock, Package, PackageParts, Request};
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::sync::Barrier;
 
-/// A store with revisions of one package, and a key.
-struct Place {
-    folder: TempDir,
-    revisions: Vec<String>,
-}
-
-impl Place {
-    fn new(revisions: usize) -> Result<Self> {
-        let mut place = Self {
-            folder: tempfile::tempdir()?,
-            revisions: Vec::new(),
-        };
-        let key = place.text("release");
-        place.json(&["keys", "generate", "--unencrypted", "-o", &key])?;
-        for number in 0..revisions {
-            let source = place.path(&format!("{number}/settings"));
-            std::fs::create_dir_all(&source)?;
-            let manifest = format!(
-                "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: settings}}\ndata: {{number: \"{number}\"}}\n"
-            );
-            std::fs::write(source.join("settings.yaml"), manifest)?;
-            let done = place.json(&["ingest", &source.display().to_string()])?;
-            place.revisions.push(text(&done, "/0/revision")?);
-        }
-        Ok(place)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn text(&self, name: &str) -> String {
-        self.path(name).display().to_string()
-    }
-
-    fn quench(&self, arguments: &[&str]) -> Result<Command> {
-        let mut command = Command::new(quench()?);
-        command
-            .args(arguments)
-            .env("QUENCH_STORE", self.path("store"))
-            .env_remove("QUENCH_KEY_PASSWORD")
-            .stdin(Stdio::null());
-        Ok(command)
-    }
-
-    fn json(&self, arguments: &[&str]) -> Result<Value> {
-        let output = run(self.quench(arguments)?.arg("--json"))?;
-        serde_json::from_slice(&output).context("no JSON")
-    }
-
-    fn say(&self, arguments: &[&str]) -> Result<String> {
-        Ok(String::from_utf8(run(&mut self.quench(arguments)?)?)?)
-    }
-}
+use super::small_package::Place;
 
 /// The numbers of the statements of a stage, in order, each of which must follow the one before.
 fn chain(stages: &Value, stage: &str) -> Result<Vec<u64>> {

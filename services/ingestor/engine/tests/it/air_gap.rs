@@ -7,7 +7,7 @@ use quench_chart::Chart;
 use quench_chart::render::{Helm, RenderError};
 use quench_content::Store;
 use quench_content::artefact::Manifest;
-use quench_ingestor_engine::air_gap::{AirGapError, prove};
+use quench_ingestor_engine::air_gap::{AirGapError, images_at_given_values, prove};
 use quench_model::{Descriptor, Level, media_type};
 use quench_package::{Context, Package, PackageImage, PackageParts, Request};
 
@@ -280,4 +280,34 @@ async fn corpus_charts_are_shown_with_the_images_they_miss_and_not_without_one_o
     }
     eprintln!("{shown} charts shown; passed over: {passed_over:#?}");
     assert!(shown > 0, "no chart was shown");
+}
+
+#[tokio::test]
+async fn at_the_given_values_each_image_that_is_rendered_must_be_in_the_package() {
+    if !made::have(&["helm"]) {
+        return;
+    }
+    let helm = Helm::find().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::Directory(made::store(&folder));
+    let context = Context::new(store.clone());
+    let chart = chart(folder.path());
+    for left_out in IMAGES {
+        let images: Vec<&str> = IMAGES.into_iter().filter(|i| *i != left_out).collect();
+        let package = package(&store, &chart, &images).await;
+        let shown = images_at_given_values(&helm, &package, &context).await;
+        // Other values are not looked at.
+        if left_out.contains("metrics") {
+            let shown: Vec<String> = shown.unwrap().into_keys().collect();
+            let mut expected = images;
+            expected.sort_unstable();
+            assert_eq!(shown, expected);
+            continue;
+        }
+        let problems = problems(shown.unwrap_err());
+        assert!(
+            problems.len() == 1 && problems[0].contains(left_out),
+            "{left_out}: {problems:?}"
+        );
+    }
 }
