@@ -11,6 +11,7 @@
 mod confinement;
 pub mod container;
 mod environment;
+pub mod fault_proxy;
 pub mod nats;
 pub mod oci;
 pub mod pod;
@@ -18,6 +19,7 @@ pub mod pod_security;
 pub mod process;
 pub mod registry;
 pub mod slow_proxy;
+pub mod terminal;
 pub mod tools;
 pub mod volumes;
 

@@ -61,7 +61,7 @@ impl Setting {
 }
 
 /// An OCI layout with an image of layers that do not compress, made here: no tool makes one as fast.
-fn layout(folder: &Path) -> Result<PathBuf> {
+pub fn layout(folder: &Path) -> Result<PathBuf> {
     let layout = folder.join("layout");
     let blobs = layout.join("blobs/sha256");
     std::fs::create_dir_all(&blobs)?;

@@ -1,7 +1,8 @@
 //! A package of one object and no image, for what packages have in common: made in a moment, where level 1 is no matter.
 
+use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use quench_it::oci::text;
@@ -66,6 +67,24 @@ impl Place {
     /// What a command that succeeds says.
     pub fn say(&self, arguments: &[&str]) -> Result<String> {
         Ok(String::from_utf8(run(&mut self.quench(arguments)?)?)?)
+    }
+
+    /// What a command does with this on its standard input.
+    pub fn fed(&self, arguments: &[&str], input: &[u8]) -> Result<Output> {
+        let mut child = self
+            .quench(arguments)?
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        // A command that refuses early reads nothing.
+        child
+            .stdin
+            .take()
+            .context("no input")?
+            .write_all(input)
+            .ok();
+        Ok(child.wait_with_output()?)
     }
 
     /// The error of a command that ends with this code.

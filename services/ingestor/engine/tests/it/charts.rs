@@ -297,6 +297,41 @@ async fn a_repository_leads_nobody_to_what_lies_deeper_in_the_network() {
     }
 }
 
+/// Publishers that moved to OCI registries keep an index whose entries lead there.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_may_lead_to_charts_in_an_oci_registry() {
+    if !have(&["helm"]) {
+        return;
+    }
+    let Some(registry) = Registry::start().await else {
+        return;
+    };
+    let made = tempfile::tempdir().unwrap();
+    let repository = repository(made.path());
+    let place = format!("oci://{}/moved", registry.host);
+    for version in ["1.2.0", "1.10.0"] {
+        let archive = repository.join(format!("demo-{version}.tgz"));
+        let archive = archive.to_str().unwrap();
+        run(&helm(), &["push", "--plain-http", archive, &place]);
+    }
+    // With the version as a tag, and without.
+    let index = format!(
+        "apiVersion: v1\nentries:\n  demo:\n  - {{name: demo, version: 1.10.0, urls: ['{place}/demo:1.10.0']}}\n  \
+         - {{name: demo, version: 1.2.0, urls: ['{place}/demo']}}\n  \
+         - {{name: demo, version: 0.9.0, urls: ['{place}/gone:0.9.0']}}\n"
+    );
+    std::fs::write(repository.join("index.yaml"), index).unwrap();
+    let server = serve(&repository).await;
+    let loader = Loader::new();
+    let base = format!("http://{}/charts/demo", server.host);
+    for (wanted, version) in [("", "1.10.0"), (":~1.2", "1.2.0")] {
+        let found = loader.version(&format!("{base}{wanted}")).await;
+        assert_eq!(found.as_deref(), Ok(version), "{wanted}");
+    }
+    let error = loader.version(&format!("{base}:0.9.0")).await.unwrap_err();
+    assert!(error.contains("moved/gone"), "{error}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn dependencies_are_fetched_as_helm_fetches_them() {
     if !have(&["helm"]) {
