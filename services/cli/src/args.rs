@@ -186,7 +186,8 @@ Examples:
   quench sign demo --key release.key
   quench sign demo --key env://SIGNING_KEY --recursive
 
-What is pushed verifies with `cosign verify --key release.pub --insecure-ignore-tlog HOST/PATH@sha256:…`:
+What is pushed verifies with `cosign verify --key release.pub --insecure-ignore-tlog HOST/PATH@sha256:…`,
+by the signatures that cosign 2 reads and by the bundles of cosign 3 (--new-bundle-format):
 there is no transparency log in an air-gapped place. Passphrases come from QUENCH_KEY_PASSWORD.")]
     Sign(SignArgs),
     /// Check that a package or an exported file is whole, unchanged, complete, and signed by whom

@@ -194,6 +194,8 @@ pub mod media_type {
     pub const COSIGN_ATTESTATION: &str = "application/vnd.dev.cosign.artifact.att.v1+json";
     /// What a cosign signature signs.
     pub const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+    /// A signature or signed statement in the form of sigstore, attached to what it speaks of.
+    pub const SIGSTORE_BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
     /// DSSE envelope.
     pub const DSSE: &str = "application/vnd.dsse.envelope.v1+json";
     /// In-toto statement.

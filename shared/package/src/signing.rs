@@ -4,6 +4,7 @@
 //! what they speak of, so they travel with a package wherever it goes. [`verify_signatures`] tells which of the trusted
 //! [`PublicKey`]s made them. Nothing needs a network: there is no certificate authority and no transparency log.
 
+mod bundle;
 mod cosign;
 mod envelope;
 mod key;

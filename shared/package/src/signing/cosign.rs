@@ -1,7 +1,7 @@
 //! Signatures of digests, in the form and place where cosign looks for them.
 //!
 //! Format: cosign `SIGNATURE_SPEC.md` (storage, simple signing payload). A signature is a referrer of what it signs; the
-//! tag `sha256-<hex>.sig` that every version of cosign reads is made of the referrers when a package is pushed
+//! tag `sha256-<hex>.sig` that older versions of cosign read is made of the referrers when a package is pushed
 //! ([`cosign_tags`]), since a tag that several signers write is a race and a referrer is not.
 
 use std::collections::BTreeMap;
@@ -18,6 +18,9 @@ use crate::PackageError;
 
 /// Type of every payload.
 const PAYLOAD: &str = "cosign container image signature";
+
+/// Claim of a signature that names the bundle made with it.
+pub(super) const BUNDLE_CLAIM: &str = "quench.bundle";
 
 /// A simple signing payload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +80,8 @@ impl Payload {
     }
 }
 
-/// Signs the digest of a manifest or index and attaches the signature to it. Gives the referrer.
+/// Signs the digest of a manifest or index and attaches the signature to it, in the form of cosign and as a sigstore bundle.
+/// Gives the referrer of the former, whose claims name the bundle.
 ///
 /// `identity` becomes the payload's `docker-reference`. Cosign passes over it; podman, skopeo and CRI-O compare it with
 /// what they were asked to pull, or with what their policy names (`exactRepository`). It is part of what is signed, so
@@ -89,9 +93,11 @@ pub async fn sign_digest(
     store: &Store,
     subject: &Descriptor,
     identity: &str,
-    claims: BTreeMap<String, serde_json::Value>,
+    mut claims: BTreeMap<String, serde_json::Value>,
     key: &SigningKey,
 ) -> Result<Descriptor, StoreError> {
+    let bundle = super::bundle::attach(store, subject, identity, key).await?;
+    claims.insert(BUNDLE_CLAIM.to_owned(), serde_json::json!(bundle));
     let payload = Payload {
         critical: Critical {
             identity: Identity {
@@ -102,7 +108,7 @@ pub async fn sign_digest(
             },
             payload_type: PAYLOAD.to_owned(),
         },
-        optional: (!claims.is_empty()).then_some(claims),
+        optional: Some(claims),
     };
     let bytes = serde_json::to_vec(&payload).map_err(|e| StoreError::Malformed {
         what: format!("signature of {}", subject.digest),

@@ -27,7 +27,8 @@ pub struct Statement {
     /// What kind of predicate follows, a URI.
     #[serde(rename = "predicateType")]
     pub predicate_type: String,
-    /// What is said.
+    /// What is said; null where nothing is, as in the signatures of cosign 3.
+    #[serde(default)]
     pub predicate: serde_json::Value,
 }
 
@@ -87,7 +88,7 @@ impl Statement {
 /// A DSSE envelope.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Envelope {
+pub(super) struct Envelope {
     payload_type: String,
     payload: String,
     signatures: Vec<EnvelopeSignature>,
@@ -95,9 +96,9 @@ struct Envelope {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct EnvelopeSignature {
-    /// Left empty, as cosign does: the verifier is told which keys to try.
-    #[serde(default)]
-    keyid: String,
+    /// Left empty, as cosign does: the verifier is told which keys to try. Bundles leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    keyid: Option<String>,
     sig: String,
 }
 
@@ -129,6 +130,11 @@ pub struct Attested {
 pub(super) fn open(bytes: &[u8], keys: &[PublicKey]) -> Result<Attested, String> {
     let envelope: Envelope =
         serde_json::from_slice(bytes).map_err(|e| format!("is no DSSE envelope: {e}"))?;
+    open_sealed(&envelope, keys)
+}
+
+/// As [`open`], for an envelope that was read already.
+pub(super) fn open_sealed(envelope: &Envelope, keys: &[PublicKey]) -> Result<Attested, String> {
     if envelope.payload_type != media_type::IN_TOTO {
         return Err(format!("holds {:?}, no statement", envelope.payload_type));
     }
@@ -160,6 +166,20 @@ pub(super) fn open_unsigned(bytes: &[u8]) -> Result<Attested, String> {
     })
 }
 
+/// A statement in an envelope, signed.
+pub(super) fn seal(statement: &Statement, key: &SigningKey) -> Result<Envelope, StoreError> {
+    let body = encode(statement)?;
+    let signature = key.sign(&pre_authentication_encoding(media_type::IN_TOTO, &body));
+    Ok(Envelope {
+        payload_type: media_type::IN_TOTO.to_owned(),
+        payload: STANDARD.encode(&body),
+        signatures: vec![EnvelopeSignature {
+            keyid: None,
+            sig: STANDARD.encode(signature),
+        }],
+    })
+}
+
 /// Attaches a statement to what it speaks of: in a DSSE envelope when a key signs it, else as it is. Gives the
 /// referrer. The same statement by the same key is attached once, however often this is called.
 ///
@@ -171,24 +191,18 @@ pub async fn attest(
     statement: &Statement,
     key: Option<&SigningKey>,
 ) -> Result<Descriptor, StoreError> {
-    let body = encode(statement)?;
     let (artifact_type, mut layer) = match key {
         Some(key) => {
-            let signature = key.sign(&pre_authentication_encoding(media_type::IN_TOTO, &body));
-            let envelope = Envelope {
-                payload_type: media_type::IN_TOTO.to_owned(),
-                payload: STANDARD.encode(&body),
-                signatures: vec![EnvelopeSignature {
-                    keyid: String::new(),
-                    sig: STANDARD.encode(signature),
-                }],
-            };
+            let mut envelope = seal(statement, key)?;
+            for signature in &mut envelope.signatures {
+                signature.keyid = Some(String::new());
+            }
             let layer = store.put_json(media_type::DSSE, &envelope).await?;
             (media_type::COSIGN_ATTESTATION, layer)
         }
         None => (
             media_type::IN_TOTO,
-            store.put(media_type::IN_TOTO, &body).await?,
+            store.put(media_type::IN_TOTO, &encode(statement)?).await?,
         ),
     };
     // Where cosign looks for the type before it opens the envelope.

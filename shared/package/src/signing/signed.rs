@@ -8,9 +8,9 @@ use quench_content::artefact::Manifest;
 use quench_content::{Store, StoreError};
 use quench_model::{Descriptor, Digest, annotation, media_type};
 
-use super::cosign::Payload;
+use super::cosign::{BUNDLE_CLAIM, Payload};
 use super::envelope::{self, Attested};
-use super::{PublicKey, provenance};
+use super::{PublicKey, bundle, provenance};
 use crate::verify::{Verified, VerifyError};
 
 /// Most bytes of a payload or envelope.
@@ -43,6 +43,8 @@ pub enum SignedKind {
     },
     /// A statement in a DSSE envelope.
     Envelope,
+    /// A statement in a sigstore bundle.
+    Bundle,
     /// A statement that nobody signed.
     Statement,
 }
@@ -58,6 +60,7 @@ impl SignedDocument {
                     .to_owned(),
             }),
             media_type::DSSE => Some(SignedKind::Envelope),
+            media_type::SIGSTORE_BUNDLE => Some(SignedKind::Bundle),
             media_type::IN_TOTO => Some(SignedKind::Statement),
             _ => None,
         }
@@ -96,6 +99,7 @@ impl SignedDocument {
         match self.kind {
             SignedKind::Signature { .. } => Ok(None),
             SignedKind::Envelope => envelope::open(&self.bytes, keys).map(Some),
+            SignedKind::Bundle => bundle::open(&self.bytes, keys).map(Some),
             SignedKind::Statement => envelope::open_unsigned(&self.bytes).map(Some),
         }
     }
@@ -105,7 +109,12 @@ impl SignedDocument {
 pub(crate) fn is_signed(referrer: &Descriptor) -> bool {
     matches!(
         referrer.artifact_type.as_deref(),
-        Some(media_type::COSIGN_SIGNATURE | media_type::COSIGN_ATTESTATION | media_type::IN_TOTO)
+        Some(
+            media_type::COSIGN_SIGNATURE
+                | media_type::COSIGN_ATTESTATION
+                | media_type::SIGSTORE_BUNDLE
+                | media_type::IN_TOTO
+        )
     )
 }
 
@@ -153,6 +162,13 @@ pub fn verify_signatures(
         let SignedKind::Signature { signature } = &document.kind else {
             match document.statement(keys) {
                 Ok(Some(attested)) if attested.statement.is_about(&document.subject) => {
+                    if document.kind == SignedKind::Bundle
+                        && attested.statement.predicate_type == bundle::SIGNED
+                        && !attested.keys.is_empty()
+                        && !of_revision
+                    {
+                        found.signed_parts.insert(document.subject.clone());
+                    }
                     found.statements.push((document.subject.clone(), attested));
                 }
                 Ok(_) if of_revision => {
@@ -191,6 +207,9 @@ pub fn verify_signatures(
             if let Some(statement) = payload.claim(provenance::STATEMENT_CLAIM) {
                 check_statement(verified, signer, statement).map_err(broken)?;
             }
+            if let Some(bundle) = payload.claim(BUNDLE_CLAIM) {
+                signed_with_it(verified, signer, "bundle", bundle).map_err(broken)?;
+            }
             if !found.keys.contains(signer.id()) {
                 found.keys.push(signer.id().clone());
             }
@@ -212,20 +231,27 @@ pub fn verify_signatures(
     Ok(found)
 }
 
-/// The statement a signature names must be there, by the same key, and so must everything it lists.
-fn check_statement(verified: &Verified, signer: &PublicKey, statement: &str) -> Result<(), String> {
+/// What a signature names must be there, attached to the revision, and by the same key.
+fn signed_with_it(
+    verified: &Verified,
+    signer: &PublicKey,
+    what: &str,
+    named: &str,
+) -> Result<Attested, String> {
     let revision = &verified.revision.digest;
-    let document = verified
+    verified
         .signed
         .iter()
-        .find(|document| document.digest.to_string() == statement && document.subject == *revision)
-        .ok_or_else(|| format!("the statement {statement} that was signed with it is missing"))?;
-    let attested = document
+        .find(|document| document.digest.to_string() == named && document.subject == *revision)
+        .ok_or_else(|| format!("the {what} {named} that was signed with it is missing"))?
         .statement(std::slice::from_ref(signer))?
         .filter(|attested| attested.keys.contains(signer.id()))
-        .ok_or_else(|| {
-            format!("the statement {statement} is not signed by the key that names it")
-        })?;
+        .ok_or_else(|| format!("the {what} {named} is not signed by the key that names it"))
+}
+
+/// So must the statement of what the revision was made from, and everything it lists.
+fn check_statement(verified: &Verified, signer: &PublicKey, statement: &str) -> Result<(), String> {
+    let attested = signed_with_it(verified, signer, "statement", statement)?;
     for listed in provenance::listed_attachments(&attested.statement)? {
         let mut present = verified
             .referrers

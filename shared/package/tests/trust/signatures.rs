@@ -3,9 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use quench_content::{RefName, Store};
-use quench_model::{Digest, Severity, media_type};
+use quench_model::{Descriptor, Digest, Severity, media_type};
 use quench_package::signing::{
-    Algorithm, SignOptions, Signatures, SigningKey, cosign_tags, sign_package, verify_signatures,
+    Algorithm, SignOptions, Signatures, SignedKind, SigningKey, cosign_tags, sign_package,
+    verify_signatures,
 };
 use quench_package::{Context, Package, VerifyError, import, verify_file, verify_package};
 
@@ -18,6 +19,41 @@ async fn verify(
 ) -> Result<Signatures, VerifyError> {
     let keys: Vec<_> = keys.iter().map(|key| key.public().unwrap()).collect();
     verify_signatures(&verify_package(store, package).await?, &keys)
+}
+
+/// The sigstore bundle attached to a digest, found as cosign finds it: by type and annotations of the referrer.
+async fn bundle_of(store: &Store, subject: &Digest) -> Descriptor {
+    let kind = "application/vnd.dev.sigstore.bundle.v0.3+json";
+    let found = store.referrers(subject, Some(kind)).await.unwrap();
+    let [bundle] = found.as_slice() else {
+        panic!("{found:?}");
+    };
+    assert_eq!(
+        bundle.annotations,
+        [
+            ("dev.sigstore.bundle.content", "dsse-envelope"),
+            (
+                "dev.sigstore.bundle.predicateType",
+                "https://sigstore.dev/cosign/sign/v1"
+            ),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into()
+    );
+    let manifest = store.manifest(bundle).await.unwrap();
+    assert_eq!(manifest.subject.unwrap().digest, *subject);
+    assert_eq!(manifest.config.media_type, media_type::EMPTY);
+    let [layer] = manifest.layers.as_slice() else {
+        panic!("{:?}", manifest.layers);
+    };
+    assert_eq!(layer.media_type, kind);
+    layer.clone()
+}
+
+/// The bytes within a PEM text.
+fn pem_body(text: &str) -> Vec<u8> {
+    let lines = text.lines().filter(|line| !line.starts_with("-----"));
+    STANDARD.decode(lines.collect::<String>()).unwrap()
 }
 
 #[tokio::test]
@@ -74,6 +110,7 @@ async fn openssl_verifies_exactly_the_payload_and_the_statement() {
             )
             .unwrap();
         let json: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+        let bundle = bundle_of(&store, &package.revision.digest).await;
         let statement = store.manifest(&signed.statement).await.unwrap().layers[0].clone();
         assert_eq!(
             json,
@@ -83,7 +120,10 @@ async fn openssl_verifies_exactly_the_payload_and_the_statement() {
                     "image": {"docker-manifest-digest": package.revision.digest},
                     "type": "cosign container image signature",
                 },
-                "optional": {"quench.statement": statement.digest},
+                "optional": {
+                    "quench.bundle": bundle.digest,
+                    "quench.statement": statement.digest,
+                },
             })
         );
         if check(&payload, &signature).is_none() {
@@ -93,6 +133,44 @@ async fn openssl_verifies_exactly_the_payload_and_the_statement() {
         let mut changed = payload.clone();
         changed[20] ^= 1;
         assert_eq!(check(&changed, &signature), Some(false));
+
+        // The bundle has the members that one of cosign 3 has, signed with a key and no transparency log.
+        let bytes = store.read(&bundle, 1 << 20).await.unwrap();
+        let bundle: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        let der = pem_body(&key.public().unwrap().to_pem().unwrap());
+        let hint = STANDARD.encode(Digest::of(&der).as_bytes());
+        let envelope = &bundle["dsseEnvelope"];
+        assert_eq!(
+            bundle,
+            serde_json::json!({
+                "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+                "verificationMaterial": {"publicKey": {"hint": hint}},
+                "dsseEnvelope": {
+                    "payload": envelope["payload"],
+                    "payloadType": "application/vnd.in-toto+json",
+                    "signatures": [{"sig": envelope["signatures"][0]["sig"]}],
+                },
+            })
+        );
+        let decode = |value: &serde_json::Value| STANDARD.decode(value.as_str().unwrap()).unwrap();
+        let body = decode(&envelope["payload"]);
+        let said: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(
+            said,
+            serde_json::json!({
+                "_type": "https://in-toto.io/Statement/v1",
+                "subject": [{"name": "demo", "digest": {"sha256": package.revision.digest.hex()}}],
+                "predicateType": "https://sigstore.dev/cosign/sign/v1",
+                "predicate": {},
+            })
+        );
+        let mut encoded =
+            format!("DSSEv1 28 application/vnd.in-toto+json {} ", body.len()).into_bytes();
+        encoded.extend_from_slice(&body);
+        let signature = decode(&envelope["signatures"][0]["sig"]);
+        assert_eq!(check(&encoded, &signature), Some(true));
+        encoded[60] ^= 1;
+        assert_eq!(check(&encoded, &signature), Some(false));
 
         // The statement, by the DSSE protocol, encoded here once more by hand.
         assert_eq!(
@@ -266,13 +344,33 @@ async fn images_and_chart_are_signed_when_asked_and_that_travels() {
         .collect();
     parts.push(package.chart.manifest.digest.clone());
     parts.sort();
-    assert_eq!(found.signed_parts.into_iter().collect::<Vec<_>>(), parts);
+    assert_eq!(
+        found.signed_parts.iter().cloned().collect::<Vec<_>>(),
+        parts
+    );
 
     let elsewhere = tempfile::tempdir().unwrap();
     let other = made::store(&elsewhere);
     let imported = import(&Context::new(other.clone()), &export).await.unwrap();
     let found = verify(&other, &imported.package, &[&key]).await.unwrap();
     assert_eq!((found.keys.len(), found.signed_parts.len()), (1, 3));
+
+    // The bundles alone tell that too, as those of cosign 3 do.
+    for part in &parts {
+        bundle_of(&other, part).await;
+    }
+    let mut verified = verify_package(&other, &imported.package).await.unwrap();
+    let revision = package.revision.digest.clone();
+    verified.signed.retain(|document| {
+        document.subject == revision || !matches!(document.kind, SignedKind::Signature { .. })
+    });
+    let found = verify_signatures(&verified, &[key.public().unwrap()]).unwrap();
+    assert_eq!(found.signed_parts.into_iter().collect::<Vec<_>>(), parts);
+    let stranger = [made::key(Algorithm::EcdsaP256).public().unwrap()];
+    verified
+        .signed
+        .retain(|document| document.subject != revision);
+    assert!(verify_signatures(&verified, &stranger).is_err());
 }
 
 #[tokio::test]

@@ -311,7 +311,11 @@ async fn an_attachment_taken_away_is_missed() {
         .referrers(&package.revision.digest, None)
         .await
         .unwrap();
-    assert_eq!(referrers.len(), 4, "SBOM, findings, statement, signature");
+    assert_eq!(
+        referrers.len(),
+        5,
+        "SBOM, findings, statement, bundle, signature"
+    );
     let mut all: Vec<(Digest, Descriptor)> = referrers
         .into_iter()
         .map(|referrer| (package.revision.digest.clone(), referrer))
@@ -321,7 +325,7 @@ async fn an_attachment_taken_away_is_missed() {
     for referrer in store.referrers(&previous, None).await.unwrap() {
         all.push((previous.clone(), referrer));
     }
-    assert_eq!(all.len(), 5);
+    assert_eq!(all.len(), 6);
     for (subject, gone) in all {
         let kind = gone.artifact_type.clone().unwrap();
         let mut less = entries(&bytes);
@@ -339,6 +343,7 @@ async fn an_attachment_taken_away_is_missed() {
         let expected = match kind.as_str() {
             media_type::COSIGN_SIGNATURE => "not signed",
             media_type::COSIGN_ATTESTATION => "the statement",
+            media_type::SIGSTORE_BUNDLE => "the bundle",
             other => other,
         };
         assert!(reason.contains(expected), "{kind}: {reason}");

@@ -1,6 +1,11 @@
 //! What `quench verify` shows of packages and files, and what it says it has not looked at.
 
+use std::process::Command;
+
 use anyhow::{Context as _, Result, ensure};
+use quench_it::oci::text;
+use quench_it::registry::Registry;
+use quench_it::tools::run;
 use quench_it::{need, skip};
 use serde_json::Value;
 
@@ -77,5 +82,51 @@ fn a_file_is_shown_to_install_without_a_network_and_stays_as_it_is() -> Result<(
     );
     let error = place.refused(1, &["verify", "absent.quench.tar", "--air-gap"])?;
     ensure!(error.contains("absent.quench.tar"), "{error}");
+    Ok(())
+}
+
+/// Cosign 3 asks a registry for the referrers of a digest, or for the tag that stands for them, and picks bundles by type.
+#[test]
+fn what_is_pushed_carries_bundles_where_cosign_3_looks_for_them() -> Result<()> {
+    need!("helm");
+    let (registry, skopeo) = (need!("docker-registry"), need!("skopeo"));
+    let place = Place::new(1)?;
+    let key = place.text("release.key");
+    place.json(&["sign", "settings", "--key", &key, "--recursive"])?;
+    let registry = Registry::start(&registry)?;
+    let host = format!("{}/team", registry.host());
+    let pushed = place.json(&["push", "settings", "--registry", &host])?;
+    let (revisions, revision) = (
+        text(&pushed, "/pushed/revisions")?,
+        text(&pushed, "/revision")?,
+    );
+    let raw = |reference: &str| -> Result<Value> {
+        let raw = run(Command::new(&skopeo)
+            .args(["inspect", "--raw", "--tls-verify=false"])
+            .arg(format!("docker://{reference}")))?;
+        Ok(serde_json::from_slice(&raw)?)
+    };
+    let listed = raw(&format!("{revisions}:{}", revision.replace(':', "-")))?;
+    let kind = "application/vnd.dev.sigstore.bundle.v0.3+json";
+    let all = listed.pointer("/manifests").and_then(Value::as_array);
+    let bundle = all
+        .context("no list")?
+        .iter()
+        .find(|entry| entry.pointer("/artifactType") == Some(&kind.into()))
+        .with_context(|| format!("no bundle: {listed}"))?;
+    ensure!(
+        bundle.pointer("/annotations/dev.sigstore.bundle.predicateType")
+            == Some(&"https://sigstore.dev/cosign/sign/v1".into()),
+        "{bundle}"
+    );
+    let manifest = raw(&format!("{revisions}@{}", text(bundle, "/digest")?))?;
+    ensure!(
+        text(&manifest, "/subject/digest")? == revision,
+        "{manifest}"
+    );
+    ensure!(
+        text(&manifest, "/layers/0/mediaType")? == kind,
+        "{manifest}"
+    );
     Ok(())
 }
