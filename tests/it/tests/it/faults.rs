@@ -51,7 +51,8 @@ impl Setting {
             .output()?)
     }
 
-    /// Digests of all blobs of a store, and number of files left on their way in.
+    /// Digests of all blobs of a store, and number of files left on their way in. The beginning of a blob may stay: the next
+    /// run goes on with it.
     fn left(&self, store: &str) -> Result<(Vec<String>, usize)> {
         let store = self.folder.path().join(store);
         let mut blobs = Vec::new();
@@ -59,7 +60,12 @@ impl Setting {
             blobs.extend(entry?.file_name().into_string());
         }
         blobs.sort();
-        Ok((blobs, std::fs::read_dir(store.join("staging"))?.count()))
+        let mut staged = 0;
+        for entry in std::fs::read_dir(store.join("staging"))? {
+            let path = entry?.path();
+            staged += usize::from(path.extension().is_none_or(|ending| ending != "partial"));
+        }
+        Ok((blobs, staged))
     }
 }
 
