@@ -11,7 +11,9 @@ use crate::closure::closure;
 use crate::delta::Delta;
 use crate::exported::Exported;
 use crate::signing::{PublicKey, verify_signatures};
-use crate::staging::{StagingError, check_promotions, note_promotions, unnoted_promotions};
+use crate::staging::{
+    PROMOTIONS, StagingError, check_promotions, note_promotions, unnoted_promotions,
+};
 use crate::verify::{Verified, VerifyError};
 use crate::{Context, Package, PackageError};
 
@@ -61,13 +63,7 @@ pub async fn import_trusted(
     let verified = &exported.verified;
     verify_signatures(verified, keys)?;
     if !keys.is_empty() {
-        check_promotions(store, verified, &Policy::default(), keys)
-            .await
-            .map_err(|error| match error {
-                StagingError::Verify(error) => error,
-                StagingError::Package(error) => VerifyError::Package(error),
-                error => broken(path, error.to_string()),
-            })?;
+        check_promotions_of(store, path, verified, keys).await?;
     }
     if let Some(delta) = &exported.verified.delta {
         check_base(store, path, delta, &exported.presumed).await?;
@@ -103,6 +99,9 @@ pub async fn import_trusted(
     }
     let package = Package::load(store, &exported.verified.revision).await?;
     if !keys.is_empty() {
+        // Somebody may have promoted while the blobs came in.
+        let _held = store.lock(PROMOTIONS).await?;
+        check_promotions_of(store, path, &exported.verified, keys).await?;
         note_promotions(store, &package).await?;
     }
     let unnoted_promotions = unnoted_promotions(store, &package).await?;
@@ -114,6 +113,21 @@ pub async fn import_trusted(
         new_bytes: imported.1,
         unnoted_promotions,
     })
+}
+
+async fn check_promotions_of(
+    store: &Store,
+    path: &Path,
+    verified: &Verified,
+    keys: &[PublicKey],
+) -> Result<(), VerifyError> {
+    check_promotions(store, verified, &Policy::default(), keys)
+        .await
+        .map_err(|error| match error {
+            StagingError::Verify(error) => error,
+            StagingError::Package(error) => VerifyError::Package(error),
+            error => broken(path, error.to_string()),
+        })
 }
 
 /// Verifies an exported package and takes out of it what it takes to render its chart and to know its images: every manifest,

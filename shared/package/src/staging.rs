@@ -21,6 +21,8 @@ use crate::{Package, PackageError};
 
 pub use promote::{PromotionRequest, promote};
 
+/// The lock of a store that is held while a statement is made or taken in.
+pub(crate) const PROMOTIONS: &str = "promotions";
 /// Type of the predicate.
 const PREDICATE: &str = "urn:quench:promotion:v1";
 

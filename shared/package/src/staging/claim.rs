@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use quench_content::{RefName, Store, StoreLock};
 use quench_model::{Descriptor, Digest};
 
-use super::StagingError;
+use super::{PROMOTIONS, StagingError};
 
 /// How long the statement of another is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -47,7 +47,7 @@ impl<'a> Claims<'a> {
         number: u64,
         revision: &Descriptor,
     ) -> Result<Option<StoreLock>, StagingError> {
-        let lock = self.store.lock("promotions").await?;
+        let lock = self.store.lock(PROMOTIONS).await?;
         if !self.store.is_shared() || self.is_alone(number, revision).await? {
             return Ok(Some(lock));
         }
