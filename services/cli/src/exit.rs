@@ -108,6 +108,7 @@ fn store_code(error: &StoreError) -> Exit {
     match error {
         StoreError::WrongDigest { .. } | StoreError::WrongSize { .. } => Exit::Refused,
         StoreError::Malformed { .. } | StoreError::TooLarge { .. } => Exit::Usage,
+        StoreError::Interrupted => Exit::Interrupted,
         StoreError::Io { .. } | StoreError::NotFound { .. } | StoreError::Registry { .. } => {
             Exit::Missing
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use quench_content::artefact::Manifest;
-use quench_content::{RefName, Store, StoreError};
+use quench_content::{RefName, Store, StoreError, blocking};
 use quench_model::{Descriptor, media_type};
 
 use crate::{Epoch, Error};
@@ -43,7 +43,7 @@ pub async fn in_force(store: &Store) -> Result<Option<Arc<Epoch>>, InForceError>
     };
     let export = store.file(layer).await?;
     let folder = folder(store);
-    let epoch = blocking(move || Epoch::open(&export, &folder)).await?;
+    let epoch = blocking(move || Epoch::open(&export, &folder).map_err(InForceError::from)).await?;
     Ok(Some(Arc::new(epoch)))
 }
 
@@ -71,7 +71,7 @@ pub async fn store_epoch(store: &Store, epoch: Arc<Epoch>) -> Result<Descriptor,
         .tempfile_in(store.cache_dir())
         .map_err(Error::io(&staging))?;
     let path = file.path().to_owned();
-    blocking(move || epoch.export(&path)).await?;
+    blocking(move || epoch.export(&path).map_err(InForceError::from)).await?;
     let mut exported = std::fs::File::open(file.path()).map_err(Error::io(file.path()))?;
     std::io::copy(&mut exported, &mut writer).map_err(Error::io(file.path()))?;
     let layer = store.commit(writer, media_type::EPOCH).await?;
@@ -94,20 +94,7 @@ pub async fn import(
 ) -> Result<(Arc<Epoch>, crate::ImportReport), InForceError> {
     let folder = folder(store);
     let sources: Vec<_> = sources.iter().map(|s| s.as_ref().to_owned()).collect();
-    let (epoch, report) = blocking(move || Epoch::build(&sources, &folder)).await?;
+    let (epoch, report) =
+        blocking(move || Epoch::build(&sources, &folder).map_err(InForceError::from)).await?;
     Ok((Arc::new(epoch), report))
-}
-
-/// Runs database work off the asynchronous threads. A panic in it goes on in the caller.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(error) => Err(Error::Io {
-            path: std::path::PathBuf::new(),
-            source: std::io::Error::other(error),
-        }),
-    }
 }

@@ -86,6 +86,9 @@ pub enum StoreError {
         /// Whether trying again may help, and after how long at least.
         retry_after: Option<Duration>,
     },
+    /// Work was given up before it began, since the program is ending.
+    #[error("cancelled; run the same again to go on from here")]
+    Interrupted,
 }
 
 impl StoreError {
@@ -101,6 +104,7 @@ impl StoreError {
                 | std::io::ErrorKind::TimedOut => Some(Duration::from_secs(5)),
                 _ => None,
             },
+            Self::Interrupted => Some(Duration::ZERO),
             _ => None,
         }
     }

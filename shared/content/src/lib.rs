@@ -11,6 +11,7 @@
 //! the match exhaustive.
 
 pub mod artefact;
+mod blocking;
 mod directory;
 mod error;
 mod names;
@@ -20,6 +21,7 @@ mod staging;
 mod store;
 mod writer;
 
+pub use blocking::blocking;
 pub use directory::DirectoryStore;
 pub use error::StoreError;
 pub use ref_name::{RefName, RefNameError};

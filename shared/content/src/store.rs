@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::artefact::{EMPTY_CONFIG, Index, Manifest};
-use crate::{BlobWriter, DirectoryStore, RefName, RegistryStore, StoreError};
+use crate::{BlobWriter, DirectoryStore, RefName, RegistryStore, StoreError, blocking};
 
 /// Most bytes of a manifest or index: what registries accept at least (distribution-spec 1.1, "Pushing
 /// Manifests": 4 MiB).
@@ -364,19 +364,5 @@ impl Store {
             Self::Directory(store) => store,
             Self::Registry(store) => store.local(),
         }
-    }
-}
-
-/// Runs file work off the asynchronous threads. A panic in it goes on in the caller.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(error) => Err(StoreError::Malformed {
-            what: "file work".to_owned(),
-            reason: error.to_string(),
-        }),
     }
 }

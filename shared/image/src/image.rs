@@ -72,7 +72,7 @@ impl Image {
             layers.push(Layer::open(store, layer, diff_id, limits).await?);
         }
         let (merging, limits) = (layers.clone(), limits.clone());
-        let tree = crate::blocking(move || Merge::of(&merging, &limits)).await?;
+        let tree = quench_content::blocking(move || Merge::of(&merging, &limits)).await?;
         Ok(Self {
             descriptor: descriptor.clone(),
             manifest,

@@ -55,7 +55,7 @@ impl Layer {
         }
         let blob = store.file(descriptor).await?;
         let limits = limits.clone();
-        crate::blocking(move || cache.unpack(&blob, &limits)).await
+        quench_content::blocking(move || cache.unpack(&blob, &limits)).await
     }
 
     pub(crate) fn read_index(

@@ -32,18 +32,3 @@ pub use limits::Limits;
 pub use resolve::{Resolved, Unresolved, UnresolvedReason};
 pub use tree::{Entries, Entry, FileReader, Tree};
 pub use writer::{LayerEntry, LayerWriter, WrittenLayer};
-
-/// Runs file work off the asynchronous threads. A panic in it goes on in the caller.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ImageError> + Send + 'static,
-) -> Result<T, ImageError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(error) => Err(ImageError::Cache {
-            action: "finish work on",
-            path: "layers".into(),
-            source: std::io::Error::other(error),
-        }),
-    }
-}

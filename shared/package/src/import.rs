@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use quench_content::{RefName, Store, StoreError};
+use quench_content::{RefName, Store, StoreError, blocking};
 use quench_model::{Descriptor, Policy, annotation};
 
 use crate::closure::closure;
@@ -266,7 +266,7 @@ async fn take(
     let written = blocking(move || {
         let mut content = section(&file, offset, size)?;
         io::copy(&mut content, &mut writer).map_err(|e| failed("copy", file, e))?;
-        Ok(writer)
+        Ok::<_, VerifyError>(writer)
     });
     store
         .commit_expected(written.await?, descriptor, &path.display().to_string())
@@ -294,18 +294,4 @@ fn failed(action: &'static str, path: PathBuf, source: io::Error) -> VerifyError
         path,
         source,
     }))
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, VerifyError> + Send + 'static,
-) -> Result<T, VerifyError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(error) => Err(failed(
-            "read",
-            PathBuf::new(),
-            io::Error::other(error.to_string()),
-        )),
-    }
 }

@@ -4,13 +4,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use quench_chart::{Chart, yaml};
-use quench_content::RegistryAccess;
+use quench_content::{RegistryAccess, blocking};
 use quench_model::{FactsFile, ImageReference, PackageName, Policy, Target, media_type};
 use quench_package::{Context, EngineError, ImageTable, Request, Submission, SubmissionParts};
 use time::Date;
 
 use crate::engine::package_name;
-use crate::source::given::{self, blocking};
+use crate::source::given;
 use crate::source::images_alone;
 use crate::source::manifests::Manifests;
 use crate::source::{ChartSource, Charts, ImageSource};

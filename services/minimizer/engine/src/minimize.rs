@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use quench_content::blocking;
 use quench_image::{Image, ImageError, facts};
 use quench_model::Descriptor;
 use quench_package::{Context, EngineError};
@@ -158,7 +159,15 @@ async fn follow(
     demand: &Arc<Demand>,
 ) -> Result<Closure, EngineError> {
     let (image, packages, demand) = (image.clone(), packages.clone(), demand.clone());
-    blocking(move || closure::build(image.tree(), &packages, &demand, &facts(&image))).await
+    blocking(move || {
+        Ok(closure::build(
+            image.tree(),
+            &packages,
+            &demand,
+            &facts(&image),
+        ))
+    })
+    .await
 }
 
 async fn attempt(
@@ -180,11 +189,11 @@ async fn attempt(
             }
             Tier::Original => tiers::without_manager(tree, &packages, closure.keep.named.clone()),
         };
-        Attempt {
+        Ok(Attempt {
             tier,
             keep,
             package_reasons,
-        }
+        })
     })
     .await
 }
@@ -194,17 +203,7 @@ async fn check_loader(
     minimized: &Arc<Image>,
 ) -> Result<Vec<String>, EngineError> {
     let (original, minimized) = (original.clone(), minimized.clone());
-    blocking(move || check::loader(original.tree(), minimized.tree())).await
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, EngineError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => Ok(result),
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(_) => Err(EngineError::Cancelled),
-    }
+    blocking(move || Ok(check::loader(original.tree(), minimized.tree()))).await
 }
 
 pub(crate) fn unreadable(error: ImageError) -> EngineError {

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use quench_content::artefact::Manifest;
-use quench_content::{Store, StoreError};
+use quench_content::{Store, StoreError, blocking};
 use quench_image::{Entry, Image, LayerEntry, LayerWriter, Tree};
 use quench_model::{Descriptor, media_type};
 
@@ -39,23 +39,19 @@ pub(crate) async fn write(
 ) -> Result<Written, StoreError> {
     let writer = store.writer()?;
     let (tree_of, database, kept) = (image.clone(), packages.clone(), keep.clone());
-    let task = move || {
-        let left = tiers::with_files(tree_of.tree(), &database, &kept);
-        let written = write_layer(tree_of.tree(), &database, &kept, &left, writer);
-        written.map(|written| (written, left))
-    };
     let place = store.place();
-    let failed = move |source| StoreError::Io {
-        action: "write a layer to",
-        path: place.into(),
-        source,
-    };
-    let (layer, left) = match tokio::task::spawn_blocking(task).await {
-        Ok(Ok(written)) => written,
-        Ok(Err(source)) => return Err(failed(source)),
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(error) => return Err(failed(std::io::Error::other(error))),
-    };
+    let (layer, left) = blocking(move || {
+        let left = tiers::with_files(tree_of.tree(), &database, &kept);
+        match write_layer(tree_of.tree(), &database, &kept, &left, writer) {
+            Ok(written) => Ok((written, left)),
+            Err(source) => Err(StoreError::Io {
+                action: "write a layer to",
+                path: place.into(),
+                source,
+            }),
+        }
+    })
+    .await?;
     let blob = store.commit(layer.out, media_type::LAYER_GZIP).await?;
     let config = image.config.with_layers(&[layer.diff_id], CREATED_BY);
     let config = store.put_json(media_type::CONFIG, &config).await?;

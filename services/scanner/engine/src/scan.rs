@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quench_advisories::Epoch;
-use quench_content::Store;
+use quench_content::{Store, blocking};
 use quench_image::ImageConfig;
 use quench_inventory::{Evaluation, Inventory, SbomSubject, catalogue, cyclonedx, evaluate, spdx};
 use quench_model::{CauseKind, Descriptor, Finding, Level};
@@ -86,9 +86,5 @@ pub(crate) async fn scan(
             findings,
         })
     };
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(_) => Err(EngineError::Cancelled),
-    }
+    blocking(work).await
 }

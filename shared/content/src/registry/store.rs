@@ -8,8 +8,7 @@ use quench_model::{Descriptor, Digest, ImageReference};
 use super::access::RegistryConfig;
 use super::client::RegistryClient;
 use super::repository::Repository;
-use crate::store::blocking;
-use crate::{DirectoryStore, MANIFEST_LIMIT, RefName, Store, StoreError};
+use crate::{DirectoryStore, MANIFEST_LIMIT, RefName, Store, StoreError, blocking};
 
 /// Digests remembered as being in the registry; enough for the layers of a few thousand images.
 const MOST_KNOWN: usize = 100_000;

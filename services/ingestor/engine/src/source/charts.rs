@@ -8,13 +8,12 @@ use quench_chart::index::{self, Offer};
 use quench_chart::version_range::VersionRange;
 use quench_chart::{Chart, ChartError};
 use quench_content::artefact::Manifest;
-use quench_content::{Origin, RegistryAccess, RegistryClient, WebServer};
+use quench_content::{Origin, RegistryAccess, RegistryClient, WebServer, blocking};
 use quench_model::{Digest, ImageReference, media_type};
 use quench_package::{Context, EngineError};
 use url::Url;
 
 use super::ChartSource;
-use super::given::blocking;
 use super::helm_repositories::HelmRepositories;
 use crate::engine::CHART_LIMIT;
 
@@ -228,7 +227,7 @@ impl<'a> Charts<'a> {
                 .map_err(index::IndexError::from)
                 .and_then(|text| index::offers(text, &wanted))
                 .map_err(|e| e.to_string());
-            Ok((bytes, offers))
+            Ok::<_, EngineError>((bytes, offers))
         })
         .await?;
         self.index = Some((address.to_owned(), bytes));

@@ -4,12 +4,12 @@ use std::io::Read;
 use std::sync::Arc;
 
 use quench_content::artefact::Manifest;
-use quench_content::{MANIFEST_LIMIT, Store};
+use quench_content::{MANIFEST_LIMIT, Store, blocking};
 use quench_model::{Descriptor, Digest, media_type};
 use quench_package::{Context, EngineError};
 use serde::Deserialize;
 
-use super::given::{Given, blocking};
+use super::given::Given;
 use super::tar_file::{TarFile, io_error};
 
 /// Most bytes of an image configuration.
@@ -155,7 +155,7 @@ async fn store_layer(
     let path = archive.path().to_owned();
     let writer = blocking(move || {
         std::io::copy(&mut section, &mut writer).map_err(|e| io_error("copy", &path, e))?;
-        Ok(writer)
+        Ok::<_, EngineError>(writer)
     })
     .await?;
     if writer.written() != size {

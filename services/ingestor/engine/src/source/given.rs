@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use quench_content::blocking;
 use quench_model::{Descriptor, ImageReference};
 use quench_package::{Context, EngineError, GivenAttachment, ImageTable, UnnamedImage};
 
@@ -42,17 +43,6 @@ async fn open(path: &Path, context: &Context) -> Result<TarFile, EngineError> {
     let path = path.to_owned();
     let scratch = context.store.cache_dir();
     blocking(move || TarFile::open(&path, &scratch)).await
-}
-
-/// Runs file work off the asynchronous threads. A panic in it goes on in the caller.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, EngineError> + Send + 'static,
-) -> Result<T, EngineError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(_) => Err(EngineError::Cancelled),
-    }
 }
 
 /// The images seen so far, and which source gave them.

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use quench_content::artefact::{Index, Manifest};
-use quench_content::{MANIFEST_LIMIT, Store};
+use quench_content::{MANIFEST_LIMIT, Store, blocking};
 use quench_model::{Descriptor, Digest, annotation, media_type};
 use quench_package::{Context, EngineError};
 
-use super::given::{Given, blocking};
+use super::given::Given;
 use super::layout_attached;
 use super::tar_file::{TarFile, io_error};
 
@@ -114,7 +114,7 @@ impl Blobs {
                 let writer = blocking(move || {
                     std::io::copy(&mut section, &mut writer)
                         .map_err(|e| io_error("copy", &path, e))?;
-                    Ok(writer)
+                    Ok::<_, EngineError>(writer)
                 })
                 .await?;
                 store
