@@ -99,6 +99,28 @@ pub fn exit_code(serve: impl Future<Output = Result<(), StartError>>) -> ExitCod
     }
 }
 
+/// All of a service that brings packages to `level`: settings, telemetry, shell, then the work that `engine` makes of the
+/// settings, until the service stops.
+///
+/// # Errors
+/// A setting that is wrong, or something that cannot be opened or reached.
+pub async fn serve_packages<W, F>(
+    service: &'static str,
+    level: quench_model::Level,
+    engine: impl FnOnce(&Config) -> Result<W, StartError>,
+) -> Result<(), StartError>
+where
+    W: Fn(Package, Context) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<Outcome, EngineError>> + 'static,
+{
+    let config = Config::load(service)?;
+    let telemetry = config.start_telemetry()?;
+    let work = engine(&config)?;
+    let done = Shell::start(config).await?.run_packages(level, work).await;
+    telemetry.shutdown().await;
+    done
+}
+
 /// What every service has: its store, the bus, and where packages are.
 pub struct Shell {
     /// What was configured.
@@ -166,11 +188,7 @@ impl Shell {
         self.served.push(name.to_owned());
     }
 
-    /// Brings packages to `level` with `work`, until the service stops.
-    ///
-    /// # Errors
-    /// As [`Shell::run`].
-    pub async fn run_packages<W, F>(
+    async fn run_packages<W, F>(
         mut self,
         level: quench_model::Level,
         work: W,

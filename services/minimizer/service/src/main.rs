@@ -4,23 +4,14 @@ use std::process::ExitCode;
 
 use quench_minimizer_engine::Engine;
 use quench_model::Level;
-use quench_runtime::{Config, Shell, StartError};
+use quench_runtime::{exit_code, serve_packages};
 
 fn main() -> ExitCode {
-    quench_runtime::exit_code(serve())
-}
-
-async fn serve() -> Result<(), StartError> {
-    let config = Config::load("minimizer")?;
-    let telemetry = config.start_telemetry()?;
-    let engine = Engine::new(config.renderer()?);
-    let done = Shell::start(config)
-        .await?
-        .run_packages(Level::Minimized, move |package, context| {
+    exit_code(serve_packages("minimizer", Level::Minimized, |config| {
+        let engine = Engine::new(config.renderer()?);
+        Ok(move |package, context| {
             let engine = engine.clone();
             async move { engine.run(&package, &context).await }
         })
-        .await;
-    telemetry.shutdown().await;
-    done
+    }))
 }

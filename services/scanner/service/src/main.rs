@@ -5,27 +5,18 @@ use std::time::Duration;
 
 use quench_advisories::in_force::{InForceError, in_force};
 use quench_model::Level;
-use quench_package::EngineError;
-use quench_runtime::{Config, Shell, StartError};
+use quench_package::{Context, EngineError};
+use quench_runtime::{exit_code, serve_packages};
 use quench_scanner_engine::Engine;
 
 fn main() -> ExitCode {
-    quench_runtime::exit_code(serve())
-}
-
-async fn serve() -> Result<(), StartError> {
-    let config = Config::load("scanner")?;
-    let telemetry = config.start_telemetry()?;
-    let done = Shell::start(config)
-        .await?
-        .run_packages(Level::Secured, |package, context| async move {
+    exit_code(serve_packages("scanner", Level::Secured, |_| {
+        Ok(|package, context: Context| async move {
             // Read anew for every package: an epoch that came in force a minute ago counts.
             let epoch = in_force(&context.store).await.map_err(unavailable)?;
             Engine::new(epoch).run(&package, &context).await
         })
-        .await;
-    telemetry.shutdown().await;
-    done
+    }))
 }
 
 /// Without its advisories nothing may be called checked: wait until they can be read.
