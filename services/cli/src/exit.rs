@@ -96,7 +96,7 @@ pub fn code(error: &anyhow::Error) -> Exit {
         if let Some(error) = cause.downcast_ref::<PackageError>() {
             return match error {
                 PackageError::Store(error) => store_code(error),
-                PackageError::Malformed { .. } => Exit::Usage,
+                PackageError::Malformed { .. } | PackageError::Chart(_) => Exit::Usage,
                 PackageError::Cancelled => Exit::Interrupted,
             };
         }

@@ -7,7 +7,7 @@ use quench_content::Store;
 use quench_image::{Image, facts, platforms};
 use quench_minimizer_engine::Report as MinimisationReport;
 use quench_model::{FactsSource, ImageFacts, Level, Port, media_type};
-use quench_package::{ImageLock, ImageOrigin, LockedImage, Package, attachments};
+use quench_package::{ImageOrigin, LockedImage, Package, attachments};
 
 /// What there is to know about an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,10 +42,7 @@ pub async fn of(store: &Store, lineage: &[Package]) -> Result<Vec<ImageDetail>> 
     let Some(now) = lineage.first() else {
         return Ok(Vec::new());
     };
-    let lock = match &now.lock {
-        Some(descriptor) => ImageLock::load(store, descriptor).await?,
-        None => ImageLock::default(),
-    };
+    let lock = now.load_lock(store).await?;
     let tiers = tiers(store, lineage).await?;
     let mut details = Vec::with_capacity(now.images.len());
     for image in &now.images {

@@ -164,6 +164,19 @@ impl Chart {
         Ok(chart)
     }
 
+    /// Reads files at wanted paths of a `.tgz` archive and holds no others: for who has to look into a chart without needing
+    /// one. Packaged subcharts stay packed.
+    ///
+    /// # Errors
+    /// Refuses archives as [`Chart::from_tgz`] does.
+    pub fn read_files(
+        archive: impl std::io::Read,
+        name: &str,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<BTreeMap<String, Bytes>, ChartError> {
+        archive::read_wanted(archive, name, &wanted)
+    }
+
     /// Makes a chart from files. Packaged subcharts among them are unpacked.
     ///
     /// # Errors

@@ -167,6 +167,7 @@ impl From<PackageError> for EngineError {
         match error {
             PackageError::Store(error) => Self::Store(error),
             error @ PackageError::Malformed { .. } => Self::Package(error),
+            PackageError::Chart(error) => Self::Input(error.to_string()),
             PackageError::Cancelled => Self::Cancelled,
         }
     }

@@ -14,7 +14,7 @@ use crate::signing::{PublicKey, verify_signatures};
 use crate::staging::{
     PROMOTIONS, StagingError, check_promotions, note_promotions, unnoted_promotions,
 };
-use crate::verify::{Verified, VerifyError};
+use crate::verify::{Verified, VerifyError, check_images};
 use crate::{Context, Package, PackageError};
 
 /// What was imported.
@@ -80,6 +80,11 @@ pub async fn import_trusted(
         }
         context.progress.advance(descriptor.size);
     }
+    let package = Package::load(store, &exported.verified.revision).await?;
+    if exported.verified.delta.is_some() {
+        // Lock or chart may have been taken for granted, and could not be compared before.
+        check_images(store, &package).await?;
+    }
     for (subject, referrer) in &exported.attached {
         store.list_referrer(subject, referrer).await?;
     }
@@ -97,7 +102,6 @@ pub async fn import_trusted(
             store.tag(&name, &entry).await?;
         }
     }
-    let package = Package::load(store, &exported.verified.revision).await?;
     if !keys.is_empty() {
         // Somebody may have promoted while the blobs came in.
         let _held = store.lock(PROMOTIONS).await?;
@@ -154,12 +158,7 @@ pub async fn take_chart(
         }
     }
     let package = Package::load(store, &exported.verified.revision).await?;
-    let documents = [Some(&package.chart.manifest), Some(&package.request)];
-    for root in documents
-        .into_iter()
-        .chain([package.lock.as_ref()])
-        .flatten()
-    {
+    for root in [&package.chart.manifest, &package.request, &package.lock] {
         for part in closure(store, root).await? {
             if let Some((descriptor, offset)) = exported.blobs.get(&part.digest)
                 && !store.contains(descriptor).await?

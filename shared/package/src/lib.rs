@@ -6,6 +6,7 @@
 //! [`engine`].
 
 mod attachment;
+mod chart_archive;
 mod closure;
 mod delta;
 pub mod engine;
@@ -13,8 +14,10 @@ mod export;
 mod exported;
 mod history;
 mod holdings;
+pub mod images_lock;
 mod import;
 mod lock;
+mod measure;
 mod package;
 mod publish;
 mod push;
@@ -28,6 +31,7 @@ pub mod verdict;
 mod verify;
 
 pub use attachment::{Attachment, attachments, current_findings, replace_findings};
+pub use chart_archive::read_chart;
 pub use closure::closure;
 pub use delta::{Base, Delta};
 pub use engine::{Context, Disposition, EngineError, Outcome, Progress, ProgressEvent, Work};
@@ -37,6 +41,7 @@ pub use import::{Imported, import, import_trusted, take_chart};
 pub use lock::{
     FoundBy, ImageClass, ImageEvidence, ImageLock, ImageOrigin, LeftOut, LockedImage, ValuesTried,
 };
+pub use measure::{Measured, measure};
 pub use package::{ChartEntry, Package, PackageError, PackageImage, PackageParts};
 pub use publish::publish;
 pub use push::{Destination, Pushed, PushedImage, push};

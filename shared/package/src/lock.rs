@@ -7,7 +7,7 @@ use quench_content::{Store, StoreError};
 use quench_model::{Descriptor, Digest, Platform, media_type};
 use serde::{Deserialize, Serialize};
 
-use crate::Request;
+use crate::{PackageError, PackageImage, Request, measure};
 
 /// Which image references a package holds, by canonical reference.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,7 +92,7 @@ pub struct LockedImage {
     /// Why it is in the package.
     #[serde(default)]
     pub class: ImageClass,
-    /// Digest of the image.
+    /// Digest of the image as the package holds it.
     pub digest: Digest,
     /// Media type of its manifest or index.
     pub media_type: String,
@@ -102,7 +102,7 @@ pub struct LockedImage {
     pub total_size: u64,
     /// Platforms it is there for, sorted.
     pub platforms: Vec<Platform>,
-    /// Where it came from.
+    /// Where it came from, before any level changed it.
     pub origin: ImageOrigin,
     /// Where the chart names it, sorted.
     pub evidence: Vec<ImageEvidence>,
@@ -200,6 +200,46 @@ impl std::fmt::Display for ImageEvidence {
 }
 
 impl ImageLock {
+    /// Makes every entry tell what its image is now: a level may have put another in its place. An image the chart was not
+    /// searched for gets an entry without evidence. An entry without an image stays, for [`verify_package`](crate::verify_package)
+    /// to miss the image.
+    pub(crate) async fn bring_up_to_date(
+        &mut self,
+        store: &Store,
+        images: &[PackageImage],
+    ) -> Result<(), PackageError> {
+        for image in images {
+            let reference = image.reference.to_string();
+            let now = &image.descriptor;
+            let known = self.images.get(&reference);
+            if known.is_some_and(|locked| locked.digest == now.digest) {
+                continue;
+            }
+            let measured = measure(store, now).await?;
+            let entry = known.cloned().unwrap_or_else(|| LockedImage {
+                rendered: vec![reference.clone()],
+                class: ImageClass::Required,
+                digest: now.digest.clone(),
+                media_type: String::new(),
+                size: 0,
+                total_size: 0,
+                platforms: Vec::new(),
+                origin: ImageOrigin::Given,
+                evidence: Vec::new(),
+            });
+            let locked = LockedImage {
+                digest: now.digest.clone(),
+                media_type: now.media_type.clone(),
+                size: now.size,
+                total_size: measured.total_size,
+                platforms: measured.platforms,
+                ..entry
+            };
+            self.images.insert(reference, locked);
+        }
+        Ok(())
+    }
+
     /// Stores the lock as an artefact.
     ///
     /// # Errors

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use quench_content::artefact::{Index, Manifest};
+use quench_chart::{Chart, ChartError};
+use quench_content::artefact::Index;
 use quench_content::{MANIFEST_LIMIT, Store, StoreError};
 use quench_model::{
     Descriptor, Digest, ImageReference, Level, PackageName, annotation, media_type,
 };
 
-use crate::Request;
+use crate::chart_archive::{archive_of, store_chart};
+use crate::{ImageLock, Request, images_lock, read_chart};
 
 /// Why a document is not a package revision, or cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +26,9 @@ pub enum PackageError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Its chart cannot be read or written.
+    #[error(transparent)]
+    Chart(#[from] ChartError),
     /// Somebody asked to stop.
     #[error("stopped before it was done")]
     Cancelled,
@@ -66,8 +71,8 @@ pub struct Package {
     pub images: Vec<PackageImage>,
     /// What was demanded, see [`Request::load`].
     pub request: Descriptor,
-    /// The image lock: a JSON document with the evidence for every image.
-    pub lock: Option<Descriptor>,
+    /// The image lock: a JSON document with the evidence for every image, see [`Package::load_lock`].
+    pub lock: Descriptor,
 }
 
 /// What a new revision is made of.
@@ -81,14 +86,14 @@ pub struct PackageParts {
     pub level: Level,
     /// Revision it was made from.
     pub previous: Option<Digest>,
-    /// The chart's manifest, see [`Package::store_chart`].
-    pub chart: ChartEntry,
+    /// The chart. [`Package::store`] writes the image lock into it.
+    pub chart: Chart,
     /// Images, in any order.
     pub images: Vec<PackageImage>,
     /// The request's manifest.
     pub request: Descriptor,
-    /// The image lock's artefact.
-    pub lock: Option<Descriptor>,
+    /// The image lock. [`Package::store`] brings it up to date with the images.
+    pub lock: ImageLock,
 }
 
 mod role {
@@ -101,8 +106,11 @@ mod role {
 impl Package {
     /// Stores a new revision. Equal parts give equal bytes, whatever the order of the images.
     ///
+    /// The image lock is brought up to date first, and written into the chart as `images.lock`, so that at every level both
+    /// tell what the package really holds.
+    ///
     /// # Errors
-    /// When the store refuses.
+    /// When the store refuses, a changed image is not all there, or the chart cannot hold the lock.
     pub async fn store(store: &Store, parts: PackageParts) -> Result<Self, PackageError> {
         let PackageParts {
             name,
@@ -112,17 +120,19 @@ impl Package {
             chart,
             mut images,
             request,
-            lock,
+            mut lock,
         } = parts;
         images.sort_by(|a, b| a.reference.cmp(&b.reference));
         images.dedup_by(|a, b| a.reference == b.reference);
-        let chart = ChartEntry {
-            manifest: bare(&chart.manifest),
-        };
-        let (request, lock) = (bare(&request), lock.as_ref().map(bare));
         for image in &mut images {
             image.descriptor = bare(&image.descriptor);
         }
+        lock.bring_up_to_date(store, &images).await?;
+        let chart = images_lock::put_into(&chart, &images, &lock)?;
+        let chart = ChartEntry {
+            manifest: bare(&store_chart(store, chart).await?.manifest),
+        };
+        let (request, lock) = (bare(&request), bare(&lock.store(store).await?));
         let mut manifests = vec![
             chart
                 .manifest
@@ -138,10 +148,7 @@ impl Package {
                 .annotated(annotation::ORIGINAL_DIGEST, image.original.to_string())
         }));
         manifests.push(request.clone().annotated(annotation::ROLE, role::REQUEST));
-        manifests.extend(
-            lock.iter()
-                .map(|lock| lock.clone().annotated(annotation::ROLE, role::LOCK)),
-        );
+        manifests.push(lock.clone().annotated(annotation::ROLE, role::LOCK));
         let mut index = Index::of(manifests);
         index.artifact_type = Some(media_type::PACKAGE.to_owned());
         index.annotations = BTreeMap::from([
@@ -170,17 +177,20 @@ impl Package {
     }
 
     /// The parts of the next revision: the same package one level on, for the engine to change.
-    pub fn advance(&self, level: Level) -> PackageParts {
-        PackageParts {
+    ///
+    /// # Errors
+    /// When the chart or the image lock cannot be read.
+    pub async fn advance(&self, store: &Store, level: Level) -> Result<PackageParts, PackageError> {
+        Ok(PackageParts {
             name: self.name.clone(),
             version: self.version.clone(),
             level,
             previous: Some(self.revision.digest.clone()),
-            chart: self.chart.clone(),
+            chart: self.load_chart(store).await?,
             images: self.images.clone(),
             request: self.request.clone(),
-            lock: self.lock.clone(),
-        }
+            lock: self.load_lock(store).await?,
+        })
     }
 
     /// Loads a revision.
@@ -274,36 +284,8 @@ impl Package {
             chart: chart.ok_or_else(|| malformed("it holds no chart".to_owned()))?,
             images,
             request: request.ok_or_else(|| malformed("it holds no request".to_owned()))?,
-            lock,
+            lock: lock.ok_or_else(|| malformed("it holds no image lock".to_owned()))?,
         })
-    }
-
-    /// Stores a chart archive as a standard Helm OCI artefact: `metadata` (`Chart.yaml` as JSON) is its
-    /// configuration, the archive its layer.
-    ///
-    /// # Errors
-    /// When the store refuses.
-    pub async fn store_chart(
-        store: &Store,
-        metadata: &serde_json::Value,
-        archive: &Descriptor,
-    ) -> Result<ChartEntry, PackageError> {
-        let config = store.put_json(media_type::HELM_CONFIG, metadata).await?;
-        let mut manifest = Manifest::artefact("", vec![archive.clone()]);
-        manifest.artifact_type = None;
-        manifest.config = config;
-        for (annotation, field) in [
-            (annotation::TITLE, "name"),
-            (annotation::VERSION, "version"),
-        ] {
-            if let Some(text) = metadata.get(field).and_then(serde_json::Value::as_str) {
-                manifest
-                    .annotations
-                    .insert(annotation.to_owned(), text.to_owned());
-            }
-        }
-        let manifest = store.put_manifest(&manifest).await?;
-        Ok(ChartEntry { manifest })
     }
 
     /// Descriptor of the chart archive (`.tgz`).
@@ -311,15 +293,23 @@ impl Package {
     /// # Errors
     /// When the chart's manifest cannot be read or holds no archive.
     pub async fn chart_archive(&self, store: &Store) -> Result<Descriptor, PackageError> {
-        let manifest = store.manifest(&self.chart.manifest).await?;
-        manifest
-            .layers
-            .into_iter()
-            .find(|layer| layer.media_type == media_type::HELM_CHART)
-            .ok_or_else(|| PackageError::Malformed {
-                digest: self.chart.manifest.digest.clone(),
-                reason: "the chart's manifest lists no chart archive".to_owned(),
-            })
+        archive_of(store.manifest(&self.chart.manifest).await?, &self.chart)
+    }
+
+    /// The chart.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn load_chart(&self, store: &Store) -> Result<Chart, PackageError> {
+        read_chart(store, &self.chart_archive(store).await?).await
+    }
+
+    /// The image lock.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn load_lock(&self, store: &Store) -> Result<ImageLock, PackageError> {
+        Ok(ImageLock::load(store, &self.lock).await?)
     }
 
     /// The demands the package was submitted with.

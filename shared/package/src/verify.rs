@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use quench_content::{Store, StoreError};
-use quench_model::{Descriptor, Digest, Level, PackageName};
+use quench_model::{Descriptor, Digest, PackageName};
 
 use crate::delta::Delta;
 use crate::exported::Exported;
 use crate::holdings::Holdings;
 use crate::signing::{SIGNED_COUNT, SignedDocument};
-use crate::{ImageLock, Package, PackageError};
+use crate::{ImageLock, Package, PackageError, images_lock};
 
 /// What was verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,10 +95,7 @@ pub async fn verify_package(store: &Store, package: &Package) -> Result<Verified
         package: format!("package {}", package.name),
         reason,
     };
-    if let Some(lock) = &package.lock {
-        let lock = ImageLock::load(store, lock).await?;
-        check_lock(&lock, package).map_err(broken)?;
-    }
+    check_images(store, package).await?;
     let mut referrers = holdings.attached;
     sort_referrers(&mut referrers);
     let mut signed = Vec::new();
@@ -126,8 +123,19 @@ pub async fn verify_package(store: &Store, package: &Package) -> Result<Verified
     })
 }
 
-/// Every image of the lock must be in the package. A level may have changed what it is; before that it is what the lock
-/// says.
+/// The images of a package, its image lock and the one in its chart must agree.
+pub(crate) async fn check_images(store: &Store, package: &Package) -> Result<(), VerifyError> {
+    let lock = package.load_lock(store).await?;
+    let chart = package.load_chart(store).await?;
+    check_lock(&lock, package)
+        .and_then(|()| images_lock::check(chart.files(), &package.images, Some(&lock)))
+        .map_err(|reason| VerifyError::Broken {
+            package: format!("package {}", package.name),
+            reason,
+        })
+}
+
+/// Lock and package must hold the same images.
 pub(crate) fn check_lock(lock: &ImageLock, package: &Package) -> Result<(), String> {
     for (reference, locked) in &lock.images {
         let image = package
@@ -140,10 +148,19 @@ pub(crate) fn check_lock(lock: &ImageLock, package: &Package) -> Result<(), Stri
                     locked.digest
                 )
             })?;
-        if package.level == Level::Integrated && image.descriptor.digest != locked.digest {
+        if image.descriptor.digest != locked.digest {
             return Err(format!(
                 "image {reference} is {}, but the image lock says {}",
                 image.descriptor.digest, locked.digest
+            ));
+        }
+    }
+    for image in &package.images {
+        let reference = image.reference.to_string();
+        if !lock.images.contains_key(&reference) {
+            return Err(format!(
+                "image {reference} ({}) is not in the image lock",
+                image.descriptor.digest
             ));
         }
     }

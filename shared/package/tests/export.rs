@@ -9,24 +9,23 @@
 
 use std::io::Write as _;
 
+use quench_chart::Chart;
 use quench_content::artefact::Manifest;
 use quench_content::{DirectoryStore, Store};
 use quench_model::{Finding, FindingKind, Level, Severity, Subject, media_type};
 use quench_package::{
-    Attachment, Base, Context, Package, PackageImage, PackageParts, Request, VerifyError, export,
-    export_file, import, publish, replace_findings, verify_file, verify_package,
+    Attachment, Base, Context, ImageLock, Package, PackageImage, PackageParts, Request,
+    VerifyError, export, export_file, import, publish, replace_findings, verify_file,
+    verify_package,
 };
+
+fn chart(version: &str) -> Chart {
+    let metadata = format!("apiVersion: v2\nname: demo\nversion: {version}\n");
+    Chart::from_files([("Chart.yaml".to_owned(), metadata.into())].into()).unwrap()
+}
 
 /// A package of two levels with an image, findings of two epochs and an SBOM.
 async fn package(store: &Store) -> Package {
-    let archive = store
-        .put(media_type::HELM_CHART, b"chart archive")
-        .await
-        .unwrap();
-    let metadata = serde_json::json!({"apiVersion": "v2", "name": "demo", "version": "1.2.3"});
-    let chart = Package::store_chart(store, &metadata, &archive)
-        .await
-        .unwrap();
     let layer = store.put(media_type::LAYER_GZIP, &[7; 1500]).await.unwrap();
     let mut image = Manifest::artefact("", vec![layer]);
     image.artifact_type = None;
@@ -40,19 +39,18 @@ async fn package(store: &Store) -> Package {
         version: "1.2.3".into(),
         level: Level::Integrated,
         previous: None,
-        chart,
+        chart: chart("1.2.3"),
         images: vec![PackageImage {
             reference: "registry.example.org/demo:1".parse().unwrap(),
             original: descriptor.digest.clone(),
             descriptor,
         }],
         request: Request::default().store(store).await.unwrap(),
-        lock: None,
+        lock: ImageLock::default(),
     };
     let first = Package::store(store, parts).await.unwrap();
-    let next = Package::store(store, first.advance(Level::Configured))
-        .await
-        .unwrap();
+    let parts = first.advance(store, Level::Configured).await.unwrap();
+    let next = Package::store(store, parts).await.unwrap();
     let sbom = b"{\"bomFormat\":\"CycloneDX\"}";
     Attachment::attach(
         store,
@@ -226,24 +224,16 @@ async fn a_store_whose_blob_was_changed_neither_exports_nor_verifies() {
 
 /// The same package with another chart and everything else as it was: two levels, an SBOM, findings.
 async fn changed(store: &Store, package: &Package) -> Package {
-    let archive = store
-        .put(media_type::HELM_CHART, b"chart archive, changed")
-        .await
-        .unwrap();
-    let metadata = serde_json::json!({"apiVersion": "v2", "name": "demo", "version": "1.2.4"});
     let parts = PackageParts {
         version: "1.2.4".into(),
         level: Level::Integrated,
         previous: None,
-        chart: Package::store_chart(store, &metadata, &archive)
-            .await
-            .unwrap(),
-        ..package.advance(Level::Integrated)
+        chart: chart("1.2.4"),
+        ..package.advance(store, Level::Integrated).await.unwrap()
     };
     let first = Package::store(store, parts).await.unwrap();
-    let next = Package::store(store, first.advance(Level::Configured))
-        .await
-        .unwrap();
+    let parts = first.advance(store, Level::Configured).await.unwrap();
+    let next = Package::store(store, parts).await.unwrap();
     let sbom = b"{\"bomFormat\":\"CycloneDX\"}";
     Attachment::attach(
         store,
@@ -280,7 +270,8 @@ async fn a_delta_holds_what_changed_and_restores_the_same_revision() {
     let newest = {
         let parts = PackageParts {
             images: Vec::new(),
-            ..new.advance(Level::Secured)
+            lock: ImageLock::default(),
+            ..new.advance(&here, Level::Secured).await.unwrap()
         };
         Package::store(&here, parts).await.unwrap()
     };

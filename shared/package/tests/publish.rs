@@ -6,33 +6,29 @@
     reason = "tests fail by panicking"
 )]
 
+use quench_chart::Chart;
 use quench_content::{DirectoryStore, RefName, Store};
 use quench_model::{Descriptor, Level, media_type};
-use quench_package::{Package, PackageParts, Request, history, publish, record};
+use quench_package::{ImageLock, Package, PackageParts, Request, history, publish, record};
 
 async fn first(store: &Store, version: &str) -> Package {
-    let archive = store
-        .put(media_type::HELM_CHART, version.as_bytes())
-        .await
-        .unwrap();
-    let metadata = serde_json::json!({"name": "demo", "version": version});
+    let metadata = format!("apiVersion: v2\nname: demo\nversion: {version}\n");
     let parts = PackageParts {
         name: "demo".parse().unwrap(),
         version: version.to_owned(),
         level: Level::Integrated,
         previous: None,
-        chart: Package::store_chart(store, &metadata, &archive)
-            .await
-            .unwrap(),
+        chart: Chart::from_files([("Chart.yaml".to_owned(), metadata.into())].into()).unwrap(),
         images: Vec::new(),
         request: Request::default().store(store).await.unwrap(),
-        lock: None,
+        lock: ImageLock::default(),
     };
     Package::store(store, parts).await.unwrap()
 }
 
 async fn next(store: &Store, package: &Package, level: Level) -> Package {
-    Package::store(store, package.advance(level)).await.unwrap()
+    let parts = package.advance(store, level).await.unwrap();
+    Package::store(store, parts).await.unwrap()
 }
 
 async fn newest(store: &Store) -> Descriptor {

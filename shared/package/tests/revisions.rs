@@ -9,40 +9,42 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use quench_chart::Chart;
+use quench_content::artefact::Manifest;
 use quench_content::{DirectoryStore, Store};
-use quench_model::{Descriptor, Finding, FindingKind, Level, Severity, Subject, media_type};
+use quench_model::{Finding, FindingKind, Level, Severity, Subject, media_type};
 use quench_package::{
-    Attachment, Context, EngineError, Outcome, Package, PackageImage, PackageParts, Request, Work,
-    attachments, current_findings, replace_findings,
+    Attachment, Context, EngineError, ImageLock, Outcome, Package, PackageImage, PackageParts,
+    Request, Work, attachments, current_findings, replace_findings,
 };
 
 async fn package(store: &Store, images: &[&str]) -> Package {
-    let archive = store.put(media_type::HELM_CHART, b"archive").await.unwrap();
-    let metadata = serde_json::json!({"apiVersion": "v2", "name": "demo", "version": "1.2.3"});
-    let chart = Package::store_chart(store, &metadata, &archive)
-        .await
-        .unwrap();
+    let metadata = "apiVersion: v2\nname: demo\nversion: 1.2.3\n";
+    let chart = Chart::from_files([("Chart.yaml".to_owned(), metadata.into())].into()).unwrap();
     let request = Request::default().store(store).await.unwrap();
-    let images = images
-        .iter()
-        .map(|reference| {
-            let descriptor = Descriptor::of(media_type::MANIFEST, reference);
-            PackageImage {
-                reference: reference.parse().unwrap(),
-                original: descriptor.digest.clone(),
-                descriptor,
-            }
-        })
-        .collect();
+    let mut package_images = Vec::new();
+    for reference in images {
+        let layer = store
+            .put(media_type::LAYER, reference.as_bytes())
+            .await
+            .unwrap();
+        let image = Manifest::artefact("", vec![layer]);
+        let descriptor = store.put_manifest(&image).await.unwrap();
+        package_images.push(PackageImage {
+            reference: reference.parse().unwrap(),
+            original: descriptor.digest.clone(),
+            descriptor,
+        });
+    }
     let parts = PackageParts {
         name: "demo".parse().unwrap(),
         version: "1.2.3".into(),
         level: Level::Integrated,
         previous: None,
         chart,
-        images,
+        images: package_images,
         request,
-        lock: None,
+        lock: ImageLock::default(),
     };
     Package::store(store, parts).await.unwrap()
 }
@@ -77,9 +79,8 @@ async fn a_revision_is_named_by_what_is_in_it_and_loads_as_it_was_stored() {
     );
     assert_eq!(Package::load(&store, &one.revision).await.unwrap(), one);
 
-    let next = Package::store(&store, one.advance(Level::Configured))
-        .await
-        .unwrap();
+    let parts = one.advance(&store, Level::Configured).await.unwrap();
+    let next = Package::store(&store, parts).await.unwrap();
     assert_eq!(next.previous.as_ref(), Some(&one.revision.digest));
     let lineage = next.lineage(&store).await.unwrap();
     assert_eq!(lineage, [next, one]);
@@ -163,7 +164,8 @@ async fn the_same_work_is_done_once_and_other_work_again() {
         };
         work.replay_or_run(&context, || async {
             done.fetch_add(1, Ordering::Relaxed);
-            let next = Package::store(&context.store, input.advance(Level::Configured)).await?;
+            let parts = input.advance(&context.store, Level::Configured).await?;
+            let next = Package::store(&context.store, parts).await?;
             let mut outcome = Outcome::new(next, vec![finding("a", Severity::High)]);
             outcome.refusal = Some("because".into());
             Ok(outcome)

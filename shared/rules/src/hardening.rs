@@ -9,11 +9,14 @@ pub mod controls;
 mod findings;
 mod guide;
 mod images;
+mod level;
 pub mod lint;
 mod namespace;
 pub mod overview;
 mod parameters;
+mod plain;
 mod recover;
+mod rendered;
 pub mod report;
 mod tree;
 pub mod upgrade;
@@ -23,34 +26,28 @@ use std::sync::LazyLock;
 
 use quench_chart::chart::{Chart, ChartError};
 use quench_chart::compare::Comparison;
-use quench_chart::render::{Document, Helm, RenderError, Rendered, Request};
-use quench_chart::rewrite::{is_rewritten, restore};
+use quench_chart::render::{Helm, RenderError, Rendered};
+use quench_chart::rewrite::is_rewritten;
 use quench_chart::values_documentation::{
-    SCHEMA, ValuesDocumentation, generated_schema, is_generated_schema, values_documentation,
+    ValuesDocumentation, generated_schema, values_documentation,
 };
-use quench_chart::workload;
 use quench_model::{Finding, Level, PackageName, ParameterPolicy, Policy, Target};
 use quench_package::EngineError;
-use serde_json::{Map, Value};
 
-use crate::evaluate::{self, Surroundings, Verdict};
-use crate::pod_security::{self, Standard, Version, Violation};
+use crate::evaluate::Surroundings;
 use crate::{Evidence, Release, Settings, Siblings};
 
 pub use images::evidence_of;
+pub use level::{Completed, HardeningLevel};
 pub use namespace::NAMESPACE_LABELS;
 use parameters::{Defaults, HARDENED_VALUES, Input, Override};
 pub use parameters::{Kept, Parameters, Recommended, is_of_values};
 pub use recover::{Recovered, recover};
-use report::{Numbers, PodVerdict, Report};
-use tree::Tree;
-use work::{Base, Expected, Made, Work};
+use report::Report;
+use work::{Expected, Made, Work};
 
 /// Name of the file in a hardened chart that tells what was done.
 pub const GUIDE: &str = "HARDENING.md";
-
-/// Namespace of the release that a chart is looked at in.
-const NAMESPACE: &str = "release-namespace";
 
 /// What a chart is hardened for.
 #[derive(Debug, Clone, Copy)]
@@ -130,24 +127,16 @@ pub async fn harden_chart(
     level: Level,
     demands: Demands<'_>,
 ) -> Result<HardenedChart, HardenError> {
-    let plain = plain(chart)?;
-    let documentation = values_documentation(&plain)?;
-    let base = Base::new(helm, &plain, demands).await?;
+    let work = Work::new(helm, chart, level, demands).await?;
+    let documentation = values_documentation(&work.plain)?;
     let is_carried = level > Level::Configured && is_rewritten(chart);
     let (mut parameters, chosen) = if is_carried {
-        chosen_before(&plain, parameters::carried(chart))
+        chosen_before(&work.plain, parameters::carried(chart))
     } else {
-        chosen_now(helm, &plain, level, demands, &base, &documentation).await?
+        chosen_now(&work, &documentation).await?
     };
-    let work = Work {
-        helm,
-        plain: &plain,
-        level,
-        demands,
-        base: &base,
-    };
-    let schema = generated_schema(&plain, &documentation)?;
-    let mut made = match Defaults::new(&plain, &chosen) {
+    let schema = generated_schema(&work.plain, &documentation)?;
+    let mut made = match Defaults::new(&work.plain, &chosen) {
         Ok(defaults) => work.make(&defaults, schema.as_deref()).await,
         Err(reason) => Err(HardenError::Input(reason)),
     };
@@ -200,25 +189,22 @@ pub async fn harden_chart(
 
 /// Parameters as the search at these values chooses them.
 async fn chosen_now(
-    helm: &Helm,
-    plain: &Chart,
-    level: Level,
-    demands: Demands<'_>,
-    base: &Base,
+    work: &Work<'_>,
     documentation: &ValuesDocumentation,
 ) -> Result<(Parameters, Vec<Override>), HardenError> {
-    let policy = demands.policy.parameters;
-    let off = base.settings.off.contains(crate::parameters::RULE) || base.settings.disabled;
+    let policy = work.demands.policy.parameters;
+    let settings = &work.base.settings;
+    let off = settings.off.contains(crate::parameters::RULE) || settings.disabled;
     if policy == ParameterPolicy::Off || off {
         return Ok((Parameters::default(), Vec::new()));
     }
     parameters::search(Input {
-        helm,
-        chart: plain,
-        request: &base.request,
-        surroundings: surroundings(level, demands, &base.settings),
+        helm: work.helm,
+        chart: &work.plain,
+        request: &work.base.request,
+        surroundings: work.surroundings(),
         documentation,
-        before: &base.before,
+        before: &work.base.before,
         chooses: policy == ParameterPolicy::Apply,
     })
     .await
@@ -254,24 +240,16 @@ pub async fn verify(
     level: Level,
     demands: Demands<'_>,
 ) -> Result<Verification, HardenError> {
-    let plain = plain(hardened)?;
+    let work = Work::new(helm, hardened, level, demands).await?;
     let chosen = parameters::carried(hardened);
-    let defaults = Defaults::new(&plain, &chosen).map_err(HardenError::Input)?;
-    let base = Base::new(helm, &plain, demands).await?;
-    let work = Work {
-        helm,
-        plain: &plain,
-        level,
-        demands,
-        base: &base,
-    };
+    let defaults = Defaults::new(&work.plain, &chosen).map_err(HardenError::Input)?;
     let expected = Expected::new(&work, &defaults).await?;
-    let after = helm.render(hardened, &base.request).await?;
+    let after = helm.render(hardened, &work.base.request).await?;
     Ok(Verification {
         comparison: expected.compare(&work, &after).await?,
         findings: findings::findings(demands.package, &expected.verdicts),
         after,
-        before: base.before,
+        before: work.base.before,
     })
 }
 
@@ -286,26 +264,18 @@ pub async fn examine(
     level: Level,
     demands: Demands<'_>,
 ) -> Result<(Report, Vec<Finding>), HardenError> {
-    let plain = plain(chart)?;
-    let documentation = values_documentation(&plain)?;
-    let base = Base::new(helm, &plain, demands).await?;
+    let work = Work::new(helm, chart, level, demands).await?;
+    let documentation = values_documentation(&work.plain)?;
     // Of a chart that is not hardened it is told what hardening would do, its parameters included.
     let (parameters, chosen) = if is_rewritten(chart) {
-        chosen_before(&plain, parameters::carried(chart))
+        chosen_before(&work.plain, parameters::carried(chart))
     } else {
-        chosen_now(helm, &plain, level, demands, &base, &documentation).await?
+        chosen_now(&work, &documentation).await?
     };
-    let defaults = Defaults::new(&plain, &chosen).map_err(HardenError::Input)?;
-    let work = Work {
-        helm,
-        plain: &plain,
-        level,
-        demands,
-        base: &base,
-    };
+    let defaults = Defaults::new(&work.plain, &chosen).map_err(HardenError::Input)?;
     let expected = Expected::new(&work, &defaults).await?;
     let after = if is_rewritten(chart) {
-        helm.render(chart, &base.request).await?
+        helm.render(chart, &work.base.request).await?
     } else {
         expected.rendered.clone()
     };
@@ -321,25 +291,6 @@ pub async fn examine(
         report,
         findings::findings(demands.package, &expected.verdicts),
     ))
-}
-
-/// What each pod breaks of the Pod Security Standards: of "restricted", and of what that has stricter controls for.
-fn violations(rendered: &Rendered) -> Vec<(String, Vec<Violation>)> {
-    pods_of(rendered)
-        .map(|(object, metadata, spec)| {
-            let mut found: Vec<Violation> = Vec::new();
-            for standard in [Standard::Baseline, Standard::Restricted] {
-                let more =
-                    pod_security::evaluate(standard, Version::LATEST, metadata.as_ref(), &spec);
-                for violation in more {
-                    if !found.contains(&violation) {
-                        found.push(violation);
-                    }
-                }
-            }
-            (object, found)
-        })
-        .collect()
 }
 
 /// Characters that make text read other than it is: marks and overrides of direction, and marks without width (Unicode
@@ -363,191 +314,4 @@ fn surroundings<'a>(
         release: &NO_RELEASE,
         level,
     }
-}
-
-/// The chart without anything hardening put into it.
-fn plain(chart: &Chart) -> Result<Chart, HardenError> {
-    let mut plain = restore(chart)?;
-    tree::remove_own_files(&mut plain)?;
-    parameters::remove_file(&mut plain)?;
-    if plain.text(SCHEMA).is_some_and(is_generated_schema) {
-        plain.remove(SCHEMA)?;
-    }
-    plain.remove(GUIDE)?;
-    // A file of that name that a chart brings has nothing to do with hardening.
-    let own = "# Pod Security labels for the namespace that chart ";
-    if plain
-        .text(NAMESPACE_LABELS)
-        .is_some_and(|text| text.starts_with(own))
-    {
-        plain.remove(NAMESPACE_LABELS)?;
-    }
-    Ok(plain)
-}
-
-fn request(demands: Demands<'_>) -> Result<Request, HardenError> {
-    let values = demands
-        .values
-        .iter()
-        .enumerate()
-        .map(|(index, bytes)| {
-            String::from_utf8(bytes.clone())
-                .map_err(|_| HardenError::Input(format!("values file {} is not UTF-8", index + 1)))
-        })
-        .collect::<Result<_, _>>()?;
-    Ok(Request {
-        values,
-        // Any but `default`, so that a chart that writes that one in so many words is told from one that goes
-        // where the release goes.
-        namespace: NAMESPACE.to_owned(),
-        kube_version: demands.target.kube_version.clone(),
-        ..Request::default()
-    })
-}
-
-/// The defaults with `global.hardening` of the chart's values and the user's over them.
-fn settings_in_force(
-    chart: &Chart,
-    request: &Request,
-    defaults: &Settings,
-) -> Result<Settings, HardenError> {
-    let mut hardening = Value::Object(Map::new());
-    let mut layers = vec![chart.values()?];
-    for (index, text) in request.values.iter().enumerate() {
-        let values = quench_chart::yaml::values(text)
-            .map_err(|error| HardenError::Input(format!("values file {}: {error}", index + 1)))?;
-        layers.push(values);
-    }
-    for layer in layers {
-        if let Some(given) = layer.pointer("/global/hardening") {
-            quench_chart::yaml::override_values(&mut hardening, given);
-        }
-    }
-    defaults
-        .clone()
-        .with_values(&hardening)
-        .map_err(|error| HardenError::Input(error.to_string()))
-}
-
-/// What the rules make of rendered documents, and what they found.
-fn harden(
-    rendered: &Rendered,
-    tree: &Tree,
-    surroundings: Surroundings<'_>,
-) -> (Rendered, Vec<Verdict>) {
-    let mut hardened = rendered.clone();
-    let mut verdicts = Vec::new();
-    for document in &mut hardened.documents {
-        let around = tree.around(document, surroundings);
-        if let Some(object) = &mut document.object {
-            verdicts.extend(evaluate::harden(object, around));
-        }
-    }
-    let objects: Vec<&Value> = hardened.objects().collect();
-    let (added, more) = evaluate::complete(&objects, tree.around_release(surroundings));
-    verdicts.extend(more);
-    hardened
-        .documents
-        .extend(added.into_iter().map(|object| Document {
-            source: String::new(),
-            text: String::new(),
-            object: Some(object),
-        }));
-    (hardened, verdicts)
-}
-
-/// Every place of rendered documents where a rule is not met.
-fn broken(rendered: &Rendered, tree: &Tree, surroundings: Surroundings<'_>) -> Vec<Verdict> {
-    let mut found = Vec::new();
-    for document in &rendered.documents {
-        if let Some(object) = &document.object {
-            found.extend(evaluate::broken(
-                object,
-                tree.around(document, surroundings),
-            ));
-        }
-    }
-    let objects: Vec<&Value> = rendered.objects().collect();
-    found.extend(evaluate::incomplete(
-        &objects,
-        tree.around_release(surroundings),
-    ));
-    found
-}
-
-fn numbers(rendered: &Rendered, tree: &Tree, surroundings: Surroundings<'_>) -> Numbers {
-    let mut numbers = Numbers::default();
-    findings::count(&mut numbers, &broken(rendered, tree, surroundings));
-    numbers.objects = rendered.objects().count();
-    for (_, metadata, spec) in pods_of(rendered) {
-        numbers.workloads += 1;
-        let violations = pod_security::evaluate(
-            Standard::Restricted,
-            Version::LATEST,
-            metadata.as_ref(),
-            &spec,
-        );
-        numbers.restricted += usize::from(violations.is_empty());
-    }
-    numbers
-}
-
-fn pods_of(rendered: &Rendered) -> impl Iterator<Item = (String, Option<Value>, Value)> {
-    rendered.objects().filter_map(workload::pod).map(|pod| {
-        (
-            format!("{}/{}", pod.owner.kind, pod.owner.name),
-            pod.metadata.cloned().map(Value::Object),
-            Value::Object(pod.spec.clone()),
-        )
-    })
-}
-
-fn pods(before: &Rendered, after: &Rendered) -> Vec<PodVerdict> {
-    let mut before: Vec<_> = pods_of(before).collect();
-    let mut verdicts: Vec<PodVerdict> = pods_of(after)
-        .map(|(object, metadata, spec)| {
-            let was = before.iter().position(|(name, _, _)| *name == object);
-            let was = was.map(|index| before.remove(index));
-            let strictest = |metadata: &Option<Value>, spec: &Value| {
-                pod_security::strictest(Version::LATEST, metadata.as_ref(), spec).to_owned()
-            };
-            let violations = pod_security::evaluate(
-                Standard::Restricted,
-                Version::LATEST,
-                metadata.as_ref(),
-                &spec,
-            );
-            PodVerdict {
-                object,
-                before: was.map_or_else(String::new, |(_, metadata, spec)| {
-                    strictest(&metadata, &spec)
-                }),
-                after: strictest(&metadata, &spec),
-                violations: violations.iter().map(ToString::to_string).collect(),
-            }
-        })
-        .collect();
-    verdicts.sort_by(|a, b| a.object.cmp(&b.object));
-    verdicts
-}
-
-fn notes(chart: &Chart, rendered: &Rendered, evidence: &Evidence) -> Vec<String> {
-    let mut notes = Vec::new();
-    if evidence.is_empty() {
-        notes.push(
-            "Nothing is known about the images, so rules that need to know were not applied; harden the chart together \
-             with its images, or state image facts."
-                .to_owned(),
-        );
-    }
-    let definitions = rendered.objects().any(|object| {
-        object.get("kind").and_then(Value::as_str) == Some("CustomResourceDefinition")
-    });
-    if definitions || chart.files().keys().any(|path| path.contains("crds/")) {
-        notes.push(
-            "The chart brings custom resources. Pods that an operator makes out of them are out of the chart's reach."
-                .to_owned(),
-        );
-    }
-    notes
 }

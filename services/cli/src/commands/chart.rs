@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
-use quench_chart::Chart;
+use anyhow::Result;
 
 use crate::exit::Exit;
 use crate::layout::refuse_existing;
@@ -14,11 +13,7 @@ pub async fn run(session: &Session, wanted: &str, output: &Path) -> Result<Exit>
     refuse_existing(output)?;
     let store = session.open_store()?;
     let package = session.find(&store, wanted).await?;
-    let archive = package.chart_archive(&store).await?;
-    let path = store.file(&archive).await?;
-    let file =
-        std::fs::File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let chart = Chart::from_tgz(file, &archive.digest.to_string())?;
+    let chart = package.load_chart(&store).await?;
     chart.write_to(output)?;
     if session.json {
         session.print_json(&serde_json::json!({

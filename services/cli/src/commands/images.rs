@@ -7,8 +7,7 @@ use quench_content::Store;
 use quench_ingestor_engine::{Engine, EngineOptions, Survey, SurveyedImage, pack};
 use quench_model::{Digest, Finding, Platform};
 use quench_package::{
-    ImageClass, ImageEvidence, ImageLock, ImageOrigin, Package, ValuesTried, closure,
-    current_findings,
+    ImageClass, ImageEvidence, ImageOrigin, Package, ValuesTried, current_findings,
 };
 use serde::Serialize;
 
@@ -98,51 +97,28 @@ async fn of_source(session: &Session, store: &Store, args: &ImagesArgs) -> Resul
     Ok(Images::of_survey(survey))
 }
 
-/// What the lock of a package says, with the images as they are now: later levels change them.
+/// What the lock of a package says.
 ///
 /// # Errors
-/// When the lock or an image cannot be read.
+/// When the lock cannot be read.
 pub async fn of_package(store: &Store, package: &Package) -> Result<Images> {
-    let mut lock = match &package.lock {
-        Some(descriptor) => ImageLock::load(store, descriptor).await?,
-        None => ImageLock::default(),
-    };
-    let mut images = Vec::with_capacity(package.images.len());
-    for image in &package.images {
-        let reference = image.reference.to_string();
-        let mut size = 0;
-        for part in closure(store, &image.descriptor).await? {
-            size += part.size;
-        }
-        let locked = lock.images.remove(&reference);
-        let digest = Some(image.descriptor.digest.clone());
-        images.push(match locked {
-            Some(locked) => Row {
-                reference,
-                rendered: locked.rendered,
-                class: locked.class,
-                included: true,
-                reason: None,
-                evidence: locked.evidence,
-                digest,
-                platforms: locked.platforms,
-                size: Some(size),
-                origin: Some(locked.origin),
-            },
-            None => Row {
-                rendered: vec![reference.clone()],
-                reference,
-                class: ImageClass::Required,
-                included: true,
-                reason: None,
-                evidence: Vec::new(),
-                digest,
-                platforms: Vec::new(),
-                size: Some(size),
-                origin: None,
-            },
-        });
-    }
+    let lock = package.load_lock(store).await?;
+    let mut images: Vec<Row> = lock
+        .images
+        .into_iter()
+        .map(|(reference, locked)| Row {
+            reference,
+            rendered: locked.rendered,
+            class: locked.class,
+            included: true,
+            reason: None,
+            evidence: locked.evidence,
+            digest: Some(locked.digest),
+            platforms: locked.platforms,
+            size: Some(locked.total_size),
+            origin: Some(locked.origin),
+        })
+        .collect();
     for (reference, what) in lock.left_out {
         images.push(Row {
             reference,

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::Result;
-use quench_chart::Chart;
 use quench_content::Store;
 use quench_package::{Package, current_findings};
 
@@ -57,9 +56,7 @@ pub async fn write_package(store: &Store, package: &Package, output: &Path) -> R
     let summary = Summary::of(store, &lineage).await?;
     let report = examined::of_package(store, &lineage).await?;
     let images = image_details::of(store, &lineage).await?;
-    let archive = package.chart_archive(store).await?;
-    let file = std::fs::File::open(store.file(&archive).await?)?;
-    let chart = Chart::from_tgz(file, &archive.digest.to_string())?;
+    let chart = package.load_chart(store).await?;
     let values = examined::values_of(&chart)?;
     let revisions: Vec<_> = lineage
         .iter()

@@ -1,6 +1,6 @@
 //! What two charts differ in: version, values, and what they render to.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use quench_chart::compare::{Options, compare as compare_rendered};
 use quench_chart::render::{Helm, Rendered, Request};
 use quench_chart::{Chart, yaml};
@@ -61,11 +61,7 @@ struct Side {
 impl Side {
     async fn of(context: &Context, package: &Package, values: Option<&[Vec<u8>]>) -> Result<Self> {
         let store = &context.store;
-        let archive = package.chart_archive(store).await?;
-        let path = store.file(&archive).await?;
-        let file = std::fs::File::open(&path)
-            .with_context(|| format!("cannot read {}", path.display()))?;
-        let chart = Chart::from_tgz(file, &archive.digest.to_string())?;
+        let chart = package.load_chart(store).await?;
         let demands = package.request(store).await?;
         let mut merged = chart.values()?;
         let mut texts = Vec::new();

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use quench_chart::Chart;
 use quench_chart::render::{Helm, Request as RenderRequest};
-use quench_config_hardener_engine::{Engine, Report};
+use quench_config_hardener_engine::{Demands, Engine, Report, harden_chart};
 use quench_content::artefact::Manifest;
 use quench_content::{DirectoryStore, Store};
 use quench_image::{LayerEntry, LayerWriter};
@@ -20,8 +20,10 @@ use quench_model::{
     CauseKind, Descriptor, Digest, FindingState, Level, Policy, Waiver, media_type,
 };
 use quench_package::{
-    Context, Disposition, Outcome, Package, PackageImage, PackageParts, Request, attachments,
+    Context, Disposition, ImageLock, Outcome, Package, PackageImage, PackageParts, Request,
+    attachments, images_lock, verify_package,
 };
+use quench_rules::hardening::{evidence_of, examine, verify};
 use quench_rules::pod_security::{Version, strictest};
 use serde_json::json;
 
@@ -86,23 +88,19 @@ async fn image(store: &Store, user: &str) -> Descriptor {
 }
 
 async fn package(store: &Store, chart: &Chart, request: &Request, image: Descriptor) -> Package {
-    let archive = chart.to_tgz().unwrap();
-    let archive = store.put(media_type::HELM_CHART, &archive).await.unwrap();
     let parts = PackageParts {
         name: "demo".parse().unwrap(),
         version: chart.version().to_owned(),
         level: Level::Integrated,
         previous: None,
-        chart: Package::store_chart(store, chart.metadata(), &archive)
-            .await
-            .unwrap(),
+        chart: chart.clone(),
         images: vec![PackageImage {
             reference: REFERENCE.parse().unwrap(),
             original: image.digest.clone(),
             descriptor: image,
         }],
         request: request.store(store).await.unwrap(),
-        lock: None,
+        lock: ImageLock::default(),
     };
     Package::store(store, parts).await.unwrap()
 }
@@ -165,9 +163,7 @@ impl Run {
     }
 
     async fn chart(&self, package: &Package) -> Chart {
-        let archive = package.chart_archive(&self.store).await.unwrap();
-        let bytes = self.store.read(&archive, 1 << 20).await.unwrap();
-        Chart::from_tgz(bytes.as_slice(), "hardened").unwrap()
+        package.load_chart(&self.store).await.unwrap()
     }
 }
 
@@ -345,4 +341,60 @@ async fn the_demo_image_gets_volumes_where_it_writes() {
         mounts.contains("[/tmp]") && mounts.contains("[/var/lib/nginx]"),
         "{mounts}"
     );
+}
+
+#[tokio::test]
+async fn hardening_neither_keeps_nor_minds_the_image_lock_of_a_package() {
+    let Some(helm) = helm() else { return };
+    let request = Request::default();
+    let run = Run::new(&demo(), &request, "www-data").await;
+    let outcome = run.go(&helm).await;
+    verify_package(&run.store, &outcome.package).await.unwrap();
+    let (input, output) = (
+        run.chart(&run.input).await,
+        run.chart(&outcome.package).await,
+    );
+    let lock = output.file(images_lock::NAME).unwrap();
+    assert!(images_lock::is_own(lock));
+    assert_eq!(input.file(images_lock::NAME), Some(lock), "same images");
+
+    let evidence = evidence_of(&run.store, &run.input, None).await.unwrap();
+    let demands = Demands {
+        package: &run.input.name,
+        values: &request.values,
+        policy: &request.policy,
+        target: &request.target,
+        evidence: &evidence,
+    };
+    let (hardened, plain) = (harden_chart(&helm, &output, demands), demo());
+    let again = hardened.await.unwrap();
+    let alone = harden_chart(&helm, &plain, demands).await.unwrap();
+    assert_eq!(again.chart.files(), alone.chart.files());
+    assert_eq!(alone.chart.file(images_lock::NAME), None);
+    let mut of_package = output.clone();
+    images_lock::remove(&mut of_package).unwrap();
+    assert_eq!(of_package.files(), alone.chart.files());
+
+    // What the chart does, it does with and without.
+    let check = verify(&helm, &output, Level::Configured, demands)
+        .await
+        .unwrap();
+    assert!(check.comparison.is_same(), "{}", check.comparison);
+    let (report, _) = examine(&helm, &output, Level::Configured, demands)
+        .await
+        .unwrap();
+    assert!(
+        !report
+            .notes
+            .iter()
+            .any(|note| note.contains("changed since")),
+        "{:?}",
+        report.notes
+    );
+
+    // A file of that name that is the author's is kept.
+    let mut theirs = demo();
+    theirs.insert(images_lock::NAME, "images: []\n").unwrap();
+    let kept = harden_chart(&helm, &theirs, demands).await.unwrap();
+    assert_eq!(kept.chart.text(images_lock::NAME), Some("images: []\n"));
 }

@@ -14,11 +14,11 @@ use quench_chart::value_space::{Changes, Limits, SetKind, ValueSet, ValueSpace, 
 use quench_chart::workload::{self, ObjectId};
 use quench_chart::{Chart, yaml};
 use quench_model::{Digest, ImageReference, Level};
-use quench_package::{Context, EngineError, ImageLock, Package, closure};
+use quench_package::{Context, EngineError, Package, closure};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::engine::{load_chart, render_error};
+use crate::engine::render_error;
 
 /// Where images are moved to: a name that never resolves (RFC 6761, "invalid.").
 const REGISTRY: &str = "air-gap.invalid/quench";
@@ -88,7 +88,10 @@ pub async fn prove(
     context: &Context,
 ) -> Result<AirGapProof, AirGapError> {
     let helm = helm.clone().without_network().map_err(render_error)?;
-    let chart = packaged_chart(package, context).await?;
+    let chart = package
+        .load_chart(&context.store)
+        .await
+        .map_err(EngineError::from)?;
     let request = render_request(package, &chart, context).await?;
     let mut look = Look::of(package, context).await?;
     look.problems.extend(wanting(&chart));
@@ -144,7 +147,10 @@ pub async fn images_at_given_values(
     package: &Package,
     context: &Context,
 ) -> Result<BTreeMap<String, Digest>, AirGapError> {
-    let chart = packaged_chart(package, context).await?;
+    let chart = package
+        .load_chart(&context.store)
+        .await
+        .map_err(EngineError::from)?;
     let request = render_request(package, &chart, context).await?;
     let mut look = Look::of(package, context).await?;
     let rendered = helm
@@ -166,14 +172,6 @@ pub async fn images_at_given_values(
         package: package.name.to_string(),
         problems: look.problems.into_iter().collect(),
     })
-}
-
-async fn packaged_chart(package: &Package, context: &Context) -> Result<Chart, EngineError> {
-    let archive = package
-        .chart_archive(&context.store)
-        .await
-        .map_err(EngineError::from)?;
-    load_chart(&context.store, &archive).await
 }
 
 async fn render_request(
@@ -263,13 +261,11 @@ impl Packaged {
                 }
             }
         }
-        if let Some(lock) = &package.lock {
-            for (reference, locked) in ImageLock::load(store, lock).await?.images {
-                for spelled in locked.rendered {
-                    // A bare word such as `nginx` is found in any text.
-                    if spelled.contains([':', '/', '@']) {
-                        found.spelled.insert(spelled, reference.clone());
-                    }
+        for (reference, locked) in package.load_lock(store).await?.images {
+            for spelled in locked.rendered {
+                // A bare word such as `nginx` is found in any text.
+                if spelled.contains([':', '/', '@']) {
+                    found.spelled.insert(spelled, reference.clone());
                 }
             }
         }

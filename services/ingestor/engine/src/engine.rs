@@ -1,6 +1,6 @@
 //! From a submission to a package.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quench_chart::render::{Helm, RenderError, Request as RenderRequest};
@@ -11,9 +11,8 @@ use quench_model::{
 };
 use quench_package::{
     Context, EngineError, ImageClass, ImageLock, ImageOrigin, LeftOut, LockedImage, Outcome,
-    Package, PackageImage, PackageParts, Submission, Work, closure,
+    Package, PackageImage, PackageParts, Submission, Work, measure, read_chart,
 };
-use serde::Deserialize;
 
 use crate::attached::{self, Unread};
 use crate::discover::{self, Classified, Discovered, Image};
@@ -23,13 +22,9 @@ use crate::survey::Survey;
 use crate::unavailable::unavailable;
 
 /// Changes whenever the same submission becomes another package.
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "-3");
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "-4");
 /// Wait before an image that could not be had is asked for again.
 pub(crate) const IMAGE_RETRY: Duration = Duration::from_secs(60);
-/// Most bytes of a chart archive.
-pub(crate) const CHART_LIMIT: u64 = 256 << 20;
-/// Most bytes of an image configuration.
-const CONFIG_LIMIT: u64 = 8 << 20;
 
 /// How the engine works; none of it changes what a submission becomes, save [`EngineOptions::platforms`].
 #[derive(Debug, Clone, Default)]
@@ -105,7 +100,7 @@ impl Engine {
         context: &Context,
     ) -> Result<Survey, EngineError> {
         let job = async {
-            let chart = load_chart(&context.store, &submission.parts.chart).await?;
+            let chart = read_chart(&context.store, &submission.parts.chart).await?;
             let name = package_name(&chart)?;
             let found = self.discover(&chart, submission, context).await?;
             let client = RegistryClient::new(self.options.access.clone())?;
@@ -134,7 +129,7 @@ impl Engine {
     ) -> Result<Outcome, EngineError> {
         let store = &context.store;
         let parts = &submission.parts;
-        let chart = load_chart(store, &parts.chart).await?;
+        let chart = read_chart(store, &parts.chart).await?;
         let name = package_name(&chart)?;
         let found = self.discover(&chart, submission, context).await?;
         let client = RegistryClient::new(self.options.access.clone())?;
@@ -214,10 +209,10 @@ impl Engine {
             version: chart.version().to_owned(),
             level: Level::Integrated,
             previous: None,
-            chart: Package::store_chart(store, chart.metadata(), &parts.chart).await?,
+            chart,
             images: package_images,
             request: parts.request.store(store).await?,
-            lock: Some(locked.store(store).await?),
+            lock: locked,
         };
         Ok(Outcome::new(Package::store(store, parts).await?, findings))
     }
@@ -335,15 +330,6 @@ pub(crate) fn package_name(chart: &Chart) -> Result<PackageName, EngineError> {
         .map_err(|e| EngineError::Input(format!("Chart.yaml: name: {e}")))
 }
 
-pub(crate) async fn load_chart(store: &Store, archive: &Descriptor) -> Result<Chart, EngineError> {
-    let bytes = store.read(archive, CHART_LIMIT).await?;
-    let name = format!("chart {}", archive.digest);
-    let chart = tokio::task::spawn_blocking(move || Chart::from_tgz(bytes.as_slice(), &name))
-        .await
-        .map_err(|e| EngineError::Input(format!("the chart cannot be read: {e}")))?;
-    chart.map_err(|e| EngineError::Input(e.to_string()))
-}
-
 pub(crate) fn render_error(error: RenderError) -> EngineError {
     match error {
         RenderError::NoHelm | RenderError::Start { .. } | RenderError::NoIsolation { .. } => {
@@ -372,13 +358,6 @@ fn descriptor_of(lock: &LockedImage) -> Descriptor {
     }
 }
 
-#[derive(Deserialize)]
-struct ConfigPlatform {
-    architecture: Option<String>,
-    os: Option<String>,
-    variant: Option<String>,
-}
-
 /// Writes down what a reference became, and makes sure that all of it is in the store.
 async fn lock(
     store: &Store,
@@ -386,38 +365,15 @@ async fn lock(
     origin: ImageOrigin,
     image: &Image,
 ) -> Result<LockedImage, EngineError> {
-    let mut total_size = 0;
-    let mut platforms = BTreeSet::new();
-    for part in closure(store, descriptor).await? {
-        if !store.contains(&part).await? {
-            return Err(EngineError::Store(StoreError::NotFound {
-                digest: part.digest,
-                media_type: part.media_type,
-                place: store.place(),
-            }));
-        }
-        total_size += part.size;
-        if fetch::is_image_config(&part) {
-            let config: ConfigPlatform = store.read_json(&part, CONFIG_LIMIT).await?;
-            if let (Some(architecture), Some(os)) = (config.architecture, config.os)
-                && architecture != "unknown"
-            {
-                platforms.insert(Platform {
-                    architecture,
-                    os,
-                    variant: config.variant,
-                });
-            }
-        }
-    }
+    let measured = measure(store, descriptor).await?;
     Ok(LockedImage {
         rendered: image.spelled.iter().cloned().collect(),
         class: image.class,
         digest: descriptor.digest.clone(),
         media_type: descriptor.media_type.clone(),
         size: descriptor.size,
-        total_size,
-        platforms: platforms.into_iter().collect(),
+        total_size: measured.total_size,
+        platforms: measured.platforms,
         origin,
         evidence: image.evidence.clone(),
     })

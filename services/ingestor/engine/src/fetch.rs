@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use quench_content::artefact::{Index, Manifest};
 use quench_content::{MANIFEST_LIMIT, RegistryClient, Repository, Store, StoreError};
-use quench_model::{Descriptor, Digest, ImageReference, Platform, media_type};
+use quench_model::{Descriptor, Digest, ImageReference, Platform};
 use quench_package::{Context, EngineError};
 use tokio::time::Instant;
 
@@ -414,12 +414,4 @@ pub(crate) async fn plan_all(
     } else {
         Err(failed)
     }
-}
-
-/// Whether a configuration is that of an image.
-pub(crate) fn is_image_config(descriptor: &Descriptor) -> bool {
-    matches!(
-        descriptor.media_type.as_str(),
-        media_type::CONFIG | media_type::DOCKER_CONFIG
-    )
 }

@@ -10,7 +10,9 @@ use quench_content::artefact::Index;
 use quench_content::{DirectoryStore, Store};
 use quench_minimizer_engine::{Engine, Report};
 use quench_model::{Level, annotation, media_type};
-use quench_package::{Context, Package, PackageImage, PackageParts, Request, attachments};
+use quench_package::{
+    Context, ImageLock, Package, PackageImage, PackageParts, Request, attachments,
+};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -31,20 +33,19 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .ok_or("the layout names no image by its full reference")?;
     let reference = named.annotation(annotation::REF_NAME).unwrap_or_default();
     let chart = Chart::load(Path::new(&chart))?;
-    let archive = store.put(media_type::HELM_CHART, &chart.to_tgz()?).await?;
     let parts = PackageParts {
         name: chart.name().parse()?,
         version: chart.version().to_owned(),
         level: Level::Operable,
         previous: None,
-        chart: Package::store_chart(&store, chart.metadata(), &archive).await?,
+        chart: chart.clone(),
         images: vec![PackageImage {
             reference: reference.parse()?,
             original: named.digest.clone(),
             descriptor: named.clone(),
         }],
         request: Request::default().store(&store).await?,
-        lock: None,
+        lock: ImageLock::default(),
     };
     let package = Package::store(&store, parts).await?;
     let context = Context::new(store.clone());

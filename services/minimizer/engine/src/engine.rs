@@ -60,14 +60,13 @@ impl Engine {
         request: &Request,
         context: &Context,
     ) -> Result<Outcome, EngineError> {
-        let chart = load_chart(input, context).await?;
-        let objects = self.render(&chart, request).await?;
+        let mut parts = input.advance(&context.store, Level::Minimized).await?;
+        let objects = self.render(&parts.chart, request).await?;
         let mut findings = current_findings(&context.store, input).await?;
         let mut report = Report {
             level: Level::Minimized.to_string(),
             images: Vec::new(),
         };
-        let mut parts = input.advance(Level::Minimized);
         let mut documents = Vec::new();
         let mut replaced: BTreeMap<Digest, Digest> = BTreeMap::new();
         context
@@ -90,10 +89,7 @@ impl Engine {
             context.progress.advance(1);
         }
         context.progress.finish();
-        if let Some(archive) = repin::repin(&chart, &replaced)? {
-            let archive = context.store.put(media_type::HELM_CHART, &archive).await?;
-            parts.chart = Package::store_chart(&context.store, chart.metadata(), &archive).await?;
-        }
+        repin::repin(&mut parts.chart, &replaced)?;
         let package = Package::store(&context.store, parts).await?;
         for document in &documents {
             document.attach(&context.store, &package.revision).await?;
@@ -171,23 +167,6 @@ impl Engine {
             }
         };
         Ok(results)
-    }
-}
-
-async fn load_chart(input: &Package, context: &Context) -> Result<Chart, EngineError> {
-    let archive = input.chart_archive(&context.store).await?;
-    let path = context.store.file(&archive).await?;
-    let name = archive.digest.to_string();
-    let task = move || {
-        let file = std::fs::File::open(&path)
-            .map_err(|e| EngineError::Input(format!("cannot read {}: {e}", path.display())))?;
-        Chart::from_tgz(std::io::BufReader::new(file), &name)
-            .map_err(|e| EngineError::Input(e.to_string()))
-    };
-    match tokio::task::spawn_blocking(task).await {
-        Ok(chart) => chart,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(_) => Err(EngineError::Cancelled),
     }
 }
 

@@ -27,4 +27,4 @@ pub use report::{Extent, ImageReport, Report};
 pub use tiers::Tier;
 
 /// Changes whenever the same input would give another result.
-pub const ENGINE_VERSION: &str = "1";
+pub const ENGINE_VERSION: &str = "2";

@@ -2,22 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use quench_chart::Chart;
 use quench_model::Digest;
 use quench_package::EngineError;
 
-/// The chart's archive with new image digests; `None` when the chart pins none of them.
+/// Puts new image digests into a chart, where it pins the old ones.
 ///
 /// Level 2 writes the pins into the chart as JSON, `"digest":"sha256:…"`; the references they are found by,
 /// which may hold a digest too, stay as the chart renders them.
 pub(crate) fn repin(
-    chart: &Chart,
+    chart: &mut Chart,
     replaced: &BTreeMap<Digest, Digest>,
-) -> Result<Option<Vec<u8>>, EngineError> {
-    let failed = |e: quench_chart::ChartError| EngineError::Input(e.to_string());
-    let mut changed = chart.clone();
-    let mut any = false;
+) -> Result<(), EngineError> {
+    let mut changed = Vec::new();
     for (path, content) in chart.files() {
         let Ok(text) = std::str::from_utf8(content) else {
             continue;
@@ -37,12 +34,13 @@ pub(crate) fn repin(
             }
         }
         if new != text {
-            changed.insert(path, Bytes::from(new)).map_err(failed)?;
-            any = true;
+            changed.push((path.clone(), new));
         }
     }
-    if !any {
-        return Ok(None);
+    for (path, text) in changed {
+        chart
+            .insert(&path, text)
+            .map_err(|e| EngineError::Input(e.to_string()))?;
     }
-    changed.to_tgz().map(Some).map_err(failed)
+    Ok(())
 }

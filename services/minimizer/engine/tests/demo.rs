@@ -11,8 +11,8 @@
 
 use std::path::{Path, PathBuf};
 
-use quench_chart::Chart;
 use quench_chart::render::Helm;
+use quench_chart::{Chart, yaml};
 use quench_content::artefact::Index;
 use quench_content::{DirectoryStore, Store};
 use quench_image::Image;
@@ -23,7 +23,8 @@ use quench_model::{
     Severity, Subject, annotation, media_type,
 };
 use quench_package::{
-    Context, Package, PackageImage, PackageParts, Request, attachments, replace_findings,
+    Context, ImageLock, Package, PackageImage, PackageParts, Request, attachments, images_lock,
+    replace_findings, verify_package,
 };
 
 struct Demo {
@@ -72,8 +73,6 @@ async fn demo() -> Option<Demo> {
     }
     let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../deploy/demo/chart");
     let chart = Chart::load(&chart).unwrap();
-    let archive = chart.to_tgz().unwrap();
-    let archive = store.put(media_type::HELM_CHART, &archive).await.unwrap();
     let name: PackageName = chart.name().parse().unwrap();
     let original = Descriptor {
         annotations: Default::default(),
@@ -84,9 +83,7 @@ async fn demo() -> Option<Demo> {
         version: chart.version().to_owned(),
         level: Level::Operable,
         previous: None,
-        chart: Package::store_chart(&store, chart.metadata(), &archive)
-            .await
-            .unwrap(),
+        chart: chart.clone(),
         images: vec![PackageImage {
             reference: named
                 .annotation(annotation::REF_NAME)
@@ -97,7 +94,7 @@ async fn demo() -> Option<Demo> {
             descriptor: original.clone(),
         }],
         request: Request::default().store(&store).await.unwrap(),
-        lock: None,
+        lock: ImageLock::default(),
     };
     let package = Package::store(&store, parts).await.unwrap();
     let findings = [
@@ -157,6 +154,17 @@ async fn the_demo_keeps_what_it_needs_and_says_why() {
         .await
         .unwrap();
     assert_eq!(after.config.run, before.config.run);
+    verify_package(&demo.store, &outcome.package).await.unwrap();
+    let chart = outcome.package.load_chart(&demo.store).await.unwrap();
+    let lock = yaml::parse(chart.text(images_lock::NAME).unwrap()).unwrap();
+    let entry = &lock["images"][0];
+    let image = &outcome.package.images[0];
+    assert_eq!(entry["digest"], serde_json::json!(image.descriptor.digest));
+    assert_eq!(entry["original"], serde_json::json!(image.original));
+    let smaller = entry["totalSize"].as_u64().unwrap();
+    let lock = demo.package.load_lock(&demo.store).await.unwrap();
+    let larger = lock.images[&image.reference.to_string()].total_size;
+    assert!(smaller * 2 < larger, "{smaller} of {larger}");
     let tree = after.tree();
     for gone in [
         "/bin/sh",

@@ -19,7 +19,9 @@ use quench_content::{DirectoryStore, Store};
 use quench_image::{Image, LayerEntry, LayerWriter};
 use quench_minimizer_engine::{Engine, ImageReport, Report};
 use quench_model::{Level, media_type};
-use quench_package::{Context, Package, PackageImage, PackageParts, Request, attachments};
+use quench_package::{
+    Context, ImageLock, Package, PackageImage, PackageParts, Request, attachments,
+};
 use serde_json::json;
 
 /// Path in the image to content and mode.
@@ -85,23 +87,19 @@ async fn minimize(
     let pod = format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\nspec:\n{pod}\n");
     std::fs::write(chart.join("templates/pod.yaml"), pod).unwrap();
     let chart = Chart::load(Path::new(&chart)).unwrap();
-    let archive = chart.to_tgz().unwrap();
-    let archive = store.put(media_type::HELM_CHART, &archive).await.unwrap();
     let parts = PackageParts {
         name: "test".parse().unwrap(),
         version: "1.0.0".to_owned(),
         level: Level::Operable,
         previous: None,
-        chart: Package::store_chart(&store, chart.metadata(), &archive)
-            .await
-            .unwrap(),
+        chart: chart.clone(),
         images: vec![PackageImage {
             reference: "registry.example.org/test:1".parse().unwrap(),
             original: image.digest.clone(),
             descriptor: image,
         }],
         request: Request::default().store(&store).await.unwrap(),
-        lock: None,
+        lock: ImageLock::default(),
     };
     let package = Package::store(&store, parts).await.unwrap();
     let outcome = Engine::new(helm)

@@ -3,25 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use quench_chart::Chart;
 use quench_chart::render::Helm;
 use quench_content::Store;
 use quench_image::ImageError;
 use quench_inventory::{CATALOGUER_VERSION, CatalogueError, Inventory, catalogue};
 use quench_model::{Descriptor, Digest, Finding, FindingKind, Level, media_type};
-use quench_package::{
-    Attachment, Context, EngineError, Outcome, Package, PackageImage, Request, Work, attachments,
-    current_findings, verdict,
-};
-use quench_rules::hardening::{self, Demands, evidence_of};
+use quench_package::{Context, EngineError, Outcome, Package, PackageImage, attachments, verdict};
+use quench_rules::hardening::{self, Completed, HardeningLevel};
 
 use crate::licences::{self, ImageLicences, LicenceInventory};
 
 /// Changes whenever the same input would give another result.
-pub const ENGINE_VERSION: &str = "3";
-
-/// Largest chart archive read.
-const CHART_LIMIT: u64 = 512 << 20;
+pub const ENGINE_VERSION: &str = "4";
 
 /// Most bytes of an image's package index: a hundred thousand packages with their files stay below.
 const INDEX_LIMIT: u64 = 512 << 20;
@@ -43,108 +36,44 @@ impl Engine {
     /// # Errors
     /// When the chart or an image cannot be read, the chart cannot be shown to do what the rules say, or the store fails.
     pub async fn run(&self, input: &Package, context: &Context) -> Result<Outcome, EngineError> {
-        let request = input.request(&context.store).await?;
-        let policy = request.policy.digest();
-        // Rules that changed give another chart.
-        let version = format!("{ENGINE_VERSION}+{}", quench_rules::version());
-        let work = Work {
+        let level = HardeningLevel {
             level: Level::Operable,
-            engine_version: &version,
-            input: &input.revision.digest,
-            policy: &policy,
-            epoch: None,
+            engine_version: ENGINE_VERSION,
+            task: "enrich chart",
+            helm: &self.helm,
+            carries,
         };
-        work.replay_or_run(context, async || self.work(input, &request, context).await)
+        level
+            .run(input, context, async |request, mut hardened| {
+                let inventory = LicenceInventory {
+                    chart: licences::of_chart(&hardened.chart),
+                    images: image_licences(input, &context.store).await?,
+                };
+                let document = serde_json::to_vec(&inventory.document()).map_err(|error| {
+                    EngineError::Input(format!("{}: {error}", media_type::LICENCES))
+                })?;
+                let found = licences::findings(&inventory, input, &request.policy);
+                hardened.findings.extend(found);
+                verdict::apply_waivers(&mut hardened.findings, &request.policy);
+                Ok(Completed {
+                    hardened,
+                    documents: vec![(media_type::LICENCES, document)],
+                })
+            })
             .await
     }
-
-    async fn work(
-        &self,
-        input: &Package,
-        request: &Request,
-        context: &Context,
-    ) -> Result<Outcome, EngineError> {
-        let store = &context.store;
-        context.progress.start("enrich chart", 2);
-        let archive = input.chart_archive(store).await?;
-        let bytes = store.read(&archive, CHART_LIMIT).await?;
-        let chart = read_chart(&archive, bytes).await?;
-        let evidence = evidence_of(store, input, request.facts.as_ref()).await?;
-        let demands = Demands {
-            package: &input.name,
-            values: &request.values,
-            policy: &request.policy,
-            target: &request.target,
-            evidence: &evidence,
-        };
-        let hardened =
-            hardening::harden_chart(&self.helm, &chart, Level::Operable, demands).await?;
-        context.progress.advance(1);
-        context.check_cancelled()?;
-
-        let inventory = LicenceInventory {
-            chart: licences::of_chart(&hardened.chart),
-            images: image_licences(input, store).await?,
-        };
-        context.progress.advance(1);
-        context.check_cancelled()?;
-
-        let packed = hardened
-            .chart
-            .to_tgz()
-            .map_err(|error| EngineError::Input(error.to_string()))?;
-        let archive = store.put(media_type::HELM_CHART, &packed).await?;
-        let mut parts = input.advance(Level::Operable);
-        parts.chart = Package::store_chart(store, hardened.chart.metadata(), &archive).await?;
-        let package = Package::store(store, parts).await?;
-        for (kind, document) in [
-            (media_type::REPORT, serde_json::to_vec(&hardened.report)),
-            (
-                media_type::LICENCES,
-                serde_json::to_vec(&inventory.document()),
-            ),
-        ] {
-            let bytes = document.map_err(|error| EngineError::Input(format!("{kind}: {error}")))?;
-            Attachment::attach(
-                store,
-                &package.revision,
-                kind,
-                Level::Operable,
-                None,
-                &bytes,
-            )
-            .await?;
-        }
-
-        let mut findings = carried(current_findings(store, input).await?);
-        let mut own = hardened.findings;
-        own.extend(licences::findings(&inventory, input, &request.policy));
-        verdict::apply_waivers(&mut own, &request.policy);
-        findings.extend(own);
-        context.progress.finish();
-        Ok(Outcome::new(package, findings))
-    }
 }
 
-async fn read_chart(archive: &Descriptor, bytes: Vec<u8>) -> Result<Chart, EngineError> {
-    let name = archive.digest.to_string();
-    tokio::task::spawn_blocking(move || Chart::from_tgz(bytes.as_slice(), &name))
-        .await
-        .map_err(|error| EngineError::Input(format!("chart {}: {error}", archive.digest)))?
-        .map_err(|error| EngineError::Input(error.to_string()))
-}
-
-/// Findings of the levels before. Those about the chart's configuration are left out: the rules are all asked again,
-/// level 2's among them; but for those about its values, which only level 2 looks at.
-fn carried(mut findings: Vec<Finding>) -> Vec<Finding> {
-    findings.retain(|finding| match finding.level {
+/// Findings about the chart's configuration are left out: the rules are all asked again, level 2's among them; but for those
+/// about its values, which only level 2 looks at.
+fn carries(finding: &Finding) -> bool {
+    match finding.level {
         Level::Operable => false,
         Level::Configured => {
             finding.kind != FindingKind::Configuration || hardening::is_of_values(finding)
         }
         _ => true,
-    });
-    findings
+    }
 }
 
 async fn image_licences(input: &Package, store: &Store) -> Result<Vec<ImageLicences>, EngineError> {

@@ -16,7 +16,9 @@ use quench_model::{
 };
 use quench_ops_enricher_engine::Engine;
 use quench_ops_enricher_engine::licences::{LicenceDocument, LicenceStatus};
-use quench_package::{Context, Package, PackageImage, PackageParts, Request, attachments};
+use quench_package::{
+    Context, ImageLock, Package, PackageImage, PackageParts, Request, attachments,
+};
 use serde_json::Value;
 
 fn helm() -> Option<Helm> {
@@ -53,10 +55,6 @@ fn demo_image(folder: &Path) -> Option<Descriptor> {
 /// The demo chart at level 1, with an image or without.
 async fn package(store: &Store, image: Option<Descriptor>, request: Request) -> Package {
     let chart = Chart::load(Path::new("../../../deploy/demo/chart")).unwrap();
-    let archive = store
-        .put(media_type::HELM_CHART, &chart.to_tgz().unwrap())
-        .await
-        .unwrap();
     let images = image.map(|descriptor| PackageImage {
         reference: "registry.example.org/demo/nginx:1.22".parse().unwrap(),
         original: descriptor.digest.clone(),
@@ -67,21 +65,17 @@ async fn package(store: &Store, image: Option<Descriptor>, request: Request) -> 
         version: chart.version().to_owned(),
         level: Level::Integrated,
         previous: None,
-        chart: Package::store_chart(store, chart.metadata(), &archive)
-            .await
-            .unwrap(),
+        chart: chart.clone(),
         images: images.into_iter().collect(),
         request: request.store(store).await.unwrap(),
-        lock: None,
+        lock: ImageLock::default(),
     };
     Package::store(store, parts).await.unwrap()
 }
 
 /// All text the chart of a package renders to.
 async fn rendered(helm: &Helm, store: &Store, package: &Package) -> Vec<Value> {
-    let archive = package.chart_archive(store).await.unwrap();
-    let bytes = store.read(&archive, 1 << 26).await.unwrap();
-    let chart = Chart::from_tgz(bytes.as_slice(), "demo").unwrap();
+    let chart = package.load_chart(store).await.unwrap();
     let rendered = helm
         .render(&chart, &RenderRequest::default())
         .await

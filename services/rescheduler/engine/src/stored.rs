@@ -31,6 +31,7 @@ pub(crate) async fn current(store: &Store) -> Result<Vec<Package>, EngineError> 
             // must not keep the others from being looked at.
             Err(
                 error @ (PackageError::Malformed { .. }
+                | PackageError::Chart(_)
                 | PackageError::Store(StoreError::NotFound { .. })),
             ) => tracing::error!(%name, %error, "package left out"),
             Err(PackageError::Store(error)) => return Err(error.into()),

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use quench_advisories::Epoch;
+use quench_chart::Chart;
 use quench_content::artefact::Manifest;
 use quench_content::{DirectoryStore, RefName, Store};
 use quench_model::{
@@ -19,7 +20,7 @@ use quench_model::{
     Waiver, media_type,
 };
 use quench_package::{
-    Attachment, Context, EngineError, Package, PackageImage, PackageParts, Request,
+    Attachment, Context, EngineError, ImageLock, Package, PackageImage, PackageParts, Request,
     current_findings, replace_findings,
 };
 use quench_rescheduler_engine::{FindingChange, Rescheduler};
@@ -97,15 +98,8 @@ impl World {
         policy: Policy,
         mut findings: Vec<Finding>,
     ) -> Package {
-        let archive = self
-            .store()
-            .put(media_type::HELM_CHART, name.as_bytes())
-            .await
-            .unwrap();
-        let metadata = json!({"name": name, "version": "1.0.0"});
-        let chart = Package::store_chart(self.store(), &metadata, &archive)
-            .await
-            .unwrap();
+        let metadata = format!("apiVersion: v2\nname: {name}\nversion: 1.0.0\n");
+        let files = [("Chart.yaml".to_owned(), metadata.into())];
         let request = Request {
             policy,
             ..Request::default()
@@ -115,7 +109,7 @@ impl World {
             version: "1.0.0".into(),
             level: Level::Secured,
             previous: None,
-            chart,
+            chart: Chart::from_files(files.into()).unwrap(),
             images: vec![PackageImage {
                 reference: format!("registry.example.org/{name}:1.0.0")
                     .parse()
@@ -124,7 +118,7 @@ impl World {
                 descriptor: image.clone(),
             }],
             request: request.store(self.store()).await.unwrap(),
-            lock: None,
+            lock: ImageLock::default(),
         };
         let package = Package::store(self.store(), parts).await.unwrap();
         replace_findings(

@@ -18,7 +18,7 @@ use crate::report::{GateReport, ImageReport, Report};
 use crate::scan::{PlatformScan, scan};
 
 /// Changes whenever the same input would give another result.
-pub const ENGINE_VERSION: &str = "1";
+pub const ENGINE_VERSION: &str = "2";
 
 /// Images looked at at once: unpacking is bound by one processor each, and every open image holds its file tree.
 const CONCURRENT_IMAGES: usize = 2;
@@ -69,7 +69,8 @@ impl Engine {
             let mut findings: Vec<Finding> = findings.into_values().collect();
             verdict::apply_waivers(&mut findings, &request.policy);
             let refusal = verdict::refusal(&findings, &request.policy);
-            let package = Package::store(&context.store, input.advance(Level::Secured)).await?;
+            let parts = input.advance(&context.store, Level::Secured).await?;
+            let package = Package::store(&context.store, parts).await?;
             let enforced = request.policy.gate.enforce;
             let report = Report {
                 level: Level::Secured,

@@ -10,11 +10,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use quench_advisories::Epoch;
+use quench_chart::Chart;
 use quench_content::artefact::Manifest;
 use quench_content::{DirectoryStore, Store};
 use quench_model::{Descriptor, FindingKind, FindingState, Level, Policy, Waiver, media_type};
 use quench_package::{
-    Context, Outcome, Package, PackageImage, PackageParts, Request, attachments, current_findings,
+    Context, ImageLock, Outcome, Package, PackageImage, PackageParts, Request, attachments,
+    current_findings,
 };
 use quench_scanner_engine::Engine;
 use serde_json::Value;
@@ -54,27 +56,21 @@ impl Demo {
             policy,
             ..Request::default()
         };
-        let archive = self
-            .store
-            .put(media_type::HELM_CHART, b"chart")
-            .await
-            .unwrap();
-        let metadata = serde_json::json!({ "name": "demo", "version": "1.0.0" });
+        let metadata = "apiVersion: v2\nname: demo\nversion: 1.0.0\n";
+        let files = [("Chart.yaml".to_owned(), metadata.into())];
         let parts = PackageParts {
             name: "demo".parse().unwrap(),
             version: "1.0.0".to_owned(),
             level: Level::Configured,
             previous: None,
-            chart: Package::store_chart(&self.store, &metadata, &archive)
-                .await
-                .unwrap(),
+            chart: Chart::from_files(files.into()).unwrap(),
             images: vec![PackageImage {
                 reference: "registry.example.org/demo/nginx:1.22".parse().unwrap(),
                 original: self.image.digest.clone(),
                 descriptor: self.image.clone(),
             }],
             request: request.store(&self.store).await.unwrap(),
-            lock: None,
+            lock: ImageLock::default(),
         };
         Package::store(&self.store, parts).await.unwrap()
     }
@@ -288,7 +284,10 @@ async fn every_platform_has_its_documents_and_an_unreadable_image_is_no_clean_on
         .await
         .unwrap();
     package.images[0].descriptor = demo.store.put_manifest(&manifest).await.unwrap();
-    let parts = package.advance(Level::Configured);
+    let parts = package
+        .advance(&demo.store, Level::Configured)
+        .await
+        .unwrap();
     let package = Package::store(&demo.store, parts).await.unwrap();
     let context = Context::new(demo.store.clone());
     let error = Engine::new(None).run(&package, &context).await.unwrap_err();

@@ -34,13 +34,23 @@ impl Budget {
 
 /// Reads the files of a chart archive, without the base folder all its entries share.
 pub(super) fn read(archive: impl Read, name: &str) -> Result<BTreeMap<String, Bytes>, ChartError> {
-    read_within(archive, name, &mut Budget::new())
+    read_within(archive, name, &mut Budget::new(), &|_| true)
+}
+
+/// As [`read`], but keeps only files at wanted paths.
+pub(super) fn read_wanted(
+    archive: impl Read,
+    name: &str,
+    wanted: &dyn Fn(&str) -> bool,
+) -> Result<BTreeMap<String, Bytes>, ChartError> {
+    read_within(archive, name, &mut Budget::new(), wanted)
 }
 
 fn read_within(
     archive: impl Read,
     name: &str,
     budget: &mut Budget,
+    wanted: &dyn Fn(&str) -> bool,
 ) -> Result<BTreeMap<String, Bytes>, ChartError> {
     let error = |entry: &str, reason: &str| ChartError::Archive {
         archive: name.to_owned(),
@@ -60,6 +70,7 @@ fn read_within(
     };
     let mut tar = tar::Archive::new(stream);
     let mut files = BTreeMap::new();
+    let mut is_empty = true;
     let mut base: Option<String> = None;
     let mut extension = Extension::default();
     for entry in tar.entries().map_err(|e| broken(&e))?.raw(true) {
@@ -106,6 +117,10 @@ fn read_within(
             ));
         }
         budget.bytes -= size;
+        is_empty = false;
+        if !wanted(&path) {
+            continue;
+        }
         // The size in the header is a claim: grow with what is really there.
         let mut content = Vec::new();
         entry
@@ -120,7 +135,7 @@ fn read_within(
     }
     // To the end of the stream, where the checksum stands.
     io::copy(&mut tar.into_inner(), &mut io::sink()).map_err(|e| broken(&e))?;
-    if files.is_empty() {
+    if is_empty {
         return Err(error("", "holds no files"));
     }
     Ok(files)
@@ -209,7 +224,7 @@ pub(super) fn unpack_subcharts(
                 continue;
             };
             budget.bytes += content.len() as u64;
-            let unpacked = read_within(content.as_ref(), &path, &mut budget)?;
+            let unpacked = read_within(content.as_ref(), &path, &mut budget, &|_| true)?;
             let folder = free_folder(&files, path.strip_suffix(".tgz").unwrap_or(&path));
             for (inner, content) in unpacked {
                 files.insert(format!("{folder}/{inner}"), content);

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use quench_chart::Chart;
 use quench_content::artefact::Manifest;
 use quench_content::{DirectoryStore, Store};
 use quench_model::{Descriptor, Finding, FindingKind, Level, Severity, Subject, media_type};
@@ -47,12 +48,6 @@ pub async fn image(store: &Store, fill: u8) -> Descriptor {
 
 /// The parts of a package with the given images, every one of them in its lock.
 pub async fn parts(store: &Store, name: &str, version: &str, images: &[&str]) -> PackageParts {
-    let archive = format!("{name} {version}");
-    let archive = store
-        .put(media_type::HELM_CHART, archive.as_bytes())
-        .await
-        .unwrap();
-    let metadata = serde_json::json!({"apiVersion": "v2", "name": name, "version": version});
     let mut package_images = Vec::new();
     let mut lock = BTreeMap::new();
     for (position, reference) in images.iter().enumerate() {
@@ -82,21 +77,20 @@ pub async fn parts(store: &Store, name: &str, version: &str, images: &[&str]) ->
         version: version.to_owned(),
         level: Level::Integrated,
         previous: None,
-        chart: Package::store_chart(store, &metadata, &archive)
-            .await
-            .unwrap(),
+        chart: chart(name, version),
         images: package_images,
         request: Request::default().store(store).await.unwrap(),
-        lock: Some(
-            ImageLock {
-                images: lock,
-                ..ImageLock::default()
-            }
-            .store(store)
-            .await
-            .unwrap(),
-        ),
+        lock: ImageLock {
+            images: lock,
+            ..ImageLock::default()
+        },
     }
+}
+
+/// A chart that renders nothing.
+pub fn chart(name: &str, version: &str) -> Chart {
+    let metadata = format!("apiVersion: v2\nname: {name}\nversion: {version}\n");
+    Chart::from_files([("Chart.yaml".to_owned(), metadata.into())].into()).unwrap()
 }
 
 /// A package of two levels with two images, something attached to each, and findings.
@@ -109,9 +103,8 @@ pub async fn package(store: &Store, name: &str, version: &str) -> Package {
     Attachment::attach(store, &first.revision, licences, level, None, b"{}")
         .await
         .unwrap();
-    let next = Package::store(store, first.advance(Level::Configured))
-        .await
-        .unwrap();
+    let parts = first.advance(store, Level::Configured).await.unwrap();
+    let next = Package::store(store, parts).await.unwrap();
     let sbom = b"{\"bomFormat\":\"CycloneDX\"}";
     let level = Level::Configured;
     Attachment::attach(

@@ -280,9 +280,11 @@ async fn only_a_trusted_key_will_do() {
     let unchecked = verify(&store, &package, &[]).await.unwrap();
     assert_eq!((unchecked.found, unchecked.keys.len()), (1, 0));
     // The key signed what came after, not what came before.
-    let newer = Package::store(&store, package.advance(quench_model::Level::Secured))
+    let parts = package
+        .advance(&store, quench_model::Level::Secured)
         .await
         .unwrap();
+    let newer = Package::store(&store, parts).await.unwrap();
     assert!(verify(&store, &newer, &[&signer]).await.is_err());
 }
 

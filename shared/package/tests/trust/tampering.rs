@@ -279,7 +279,7 @@ async fn an_image_taken_out_with_everything_rewritten_is_missed() {
         }
 
         // From the revision too, which gets another digest: the lock still has it.
-        let mut parts = package.advance(package.level);
+        let mut parts = package.advance(&store, package.level).await.unwrap();
         parts.previous.clone_from(&package.previous);
         let removed = parts.images.remove(position);
         let forged = Package::store(&store, parts).await.unwrap();
@@ -288,9 +288,9 @@ async fn an_image_taken_out_with_everything_rewritten_is_missed() {
         assert!(reason.contains(&removed.reference.to_string()), "{reason}");
 
         // From the lock as well: now only the signature can tell, and it does.
-        let mut parts = forged.advance(forged.level);
+        let mut parts = forged.advance(&store, forged.level).await.unwrap();
         parts.previous.clone_from(&forged.previous);
-        parts.lock = None;
+        parts.lock.images.remove(&removed.reference.to_string());
         let forged = Package::store(&store, parts).await.unwrap();
         let forged_bytes = exported_unchecked(&store, &forged, folder.path()).await;
         let reason = victim.refuses(&forged_bytes).await.unwrap();

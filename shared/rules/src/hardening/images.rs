@@ -3,7 +3,7 @@
 use quench_content::Store;
 use quench_image::{Image, ImageError, facts, platforms};
 use quench_model::{Descriptor, FactsFile, ImageFacts};
-use quench_package::{EngineError, ImageLock, Package};
+use quench_package::{EngineError, Package};
 
 use crate::Evidence;
 
@@ -17,10 +17,7 @@ pub async fn evidence_of(
     package: &Package,
     stated: Option<&FactsFile>,
 ) -> Result<Evidence, EngineError> {
-    let lock = match &package.lock {
-        Some(descriptor) => ImageLock::load(store, descriptor).await?,
-        None => ImageLock::default(),
-    };
+    let lock = package.load_lock(store).await?;
     let mut evidence = Evidence::default();
     for image in &package.images {
         let digest = &image.descriptor.digest;

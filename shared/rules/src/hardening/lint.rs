@@ -9,9 +9,11 @@ use quench_model::{
 use serde_json::Value;
 
 use super::parameters;
+use super::plain::{plain, request, settings_in_force};
+use super::rendered::{numbers, pods};
 use super::report::{Numbers, PodVerdict};
 use super::tree::Tree;
-use super::{Demands, HardenError, findings, numbers, request, settings_in_force, surroundings};
+use super::{Demands, HardenError, findings, surroundings};
 use crate::evaluate::{self, Outcome, Verdict};
 use crate::rule::{Condition, Path, Root};
 use crate::{Settings, rule};
@@ -51,7 +53,7 @@ pub async fn lint_chart(
     let mut lint = lint_rendered(chart, &rendered, level, demands, &settings);
     let off = settings.off.contains(crate::parameters::RULE);
     if demands.policy.parameters != ParameterPolicy::Off && !off {
-        let plain = super::plain(chart)?;
+        let plain = plain(chart)?;
         let documentation = values_documentation(&plain)?;
         let chosen = parameters::carried(chart);
         let chosen = parameters::in_force(&chosen, &settings);
@@ -151,7 +153,7 @@ fn lint_rendered(
     Lint {
         findings: found,
         numbers: numbers(rendered, &tree, surroundings),
-        pods: super::pods(rendered, rendered),
+        pods: pods(rendered, rendered),
     }
 }
 

@@ -12,49 +12,23 @@ use serde_json::Value;
 
 use super::overview::Overview;
 use super::parameters::{self, Defaults};
+use super::plain::{Base, plain};
+use super::rendered::{broken, harden, notes, numbers, pods, violations};
 use super::report::Report;
 use super::tree::{self, Tree};
-use super::{
-    Demands, HardenError, broken, controls, findings, harden, notes, numbers, pods, request,
-    settings_in_force, surroundings, violations,
-};
+use super::{Demands, HardenError, controls, findings, surroundings};
 use crate::Settings;
 use crate::evaluate::{self, Surroundings, Verdict};
 use crate::template::definitions;
 
-/// What a chart renders to as its author made it, at the values given.
-pub(super) struct Base {
-    pub(super) request: Request,
-    pub(super) settings: Settings,
-    pub(super) before: Rendered,
-}
-
-impl Base {
-    pub(super) async fn new(
-        helm: &Helm,
-        plain: &Chart,
-        demands: Demands<'_>,
-    ) -> Result<Self, HardenError> {
-        let request = request(demands)?;
-        let defaults = Settings::new(demands.policy, demands.target);
-        let settings = settings_in_force(plain, &request, &defaults)?;
-        let before = helm.render(plain, &request).await?;
-        Ok(Self {
-            request,
-            settings,
-            before,
-        })
-    }
-}
-
 /// A chart on its way to being hardened.
-#[derive(Clone, Copy)]
 pub(super) struct Work<'a> {
     pub(super) helm: &'a Helm,
-    pub(super) plain: &'a Chart,
+    /// The chart as its author made it.
+    pub(super) plain: Chart,
     pub(super) level: Level,
     pub(super) demands: Demands<'a>,
-    pub(super) base: &'a Base,
+    pub(super) base: Base,
 }
 
 /// A chart that was shown to do what the rules say.
@@ -64,7 +38,25 @@ pub(super) struct Made {
     pub(super) expected: Expected,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    /// Begins with a chart, hardened before or not.
+    pub(super) async fn new(
+        helm: &'a Helm,
+        chart: &Chart,
+        level: Level,
+        demands: Demands<'a>,
+    ) -> Result<Self, HardenError> {
+        let plain = plain(chart)?;
+        let base = Base::new(helm, &plain, demands).await?;
+        Ok(Self {
+            helm,
+            plain,
+            level,
+            demands,
+            base,
+        })
+    }
+
     pub(super) fn surroundings(&self) -> Surroundings<'_> {
         surroundings(self.level, self.demands, &self.base.settings)
     }
@@ -79,13 +71,13 @@ impl Work<'_> {
         let mut text = definitions(self.level, self.demands.evidence, &settings);
         text.push_str(&defaults.definition());
         let library = driver::library(&text);
-        let mut chart = rewrite(self.plain, &library)?;
+        let mut chart = rewrite(&self.plain, &library)?;
         defaults.put_into(&mut chart)?;
         if let Some(schema) = schema {
             chart.insert(SCHEMA, schema.to_owned())?;
         }
         let expected = Expected::new(self, defaults).await?;
-        tree::complete(&mut chart, &library, self.plain, &expected.before)?;
+        tree::complete(&mut chart, &library, &self.plain, &expected.before)?;
         let after = self.helm.render(&chart, &self.base.request).await?;
         let comparison = expected.compare(self, &after).await?;
         if !comparison.is_same() {
@@ -118,17 +110,17 @@ impl Expected {
     pub(super) async fn new(work: &Work<'_>, defaults: &Defaults) -> Result<Self, HardenError> {
         let Base {
             request, settings, ..
-        } = work.base;
+        } = &work.base;
         let chosen = parameters::in_force(defaults.chosen(), settings);
         let mut request = request.clone();
         let before = match parameters::as_text(&chosen) {
             None => work.base.before.clone(),
             Some(text) => {
                 request.values.insert(0, text);
-                work.helm.render(work.plain, &request).await?
+                work.helm.render(&work.plain, &request).await?
             }
         };
-        let tree = Tree::new(work.plain, &request, &before);
+        let tree = Tree::new(&work.plain, &request, &before);
         let (rendered, verdicts) = harden(&before, &tree, work.surroundings());
         Ok(Self {
             chosen: defaults.clone(),
@@ -155,10 +147,10 @@ impl Expected {
         if comparison.is_same() {
             return Ok(comparison);
         }
-        let second = work.helm.render(work.plain, &self.request).await?;
+        let second = work.helm.render(&work.plain, &self.request).await?;
         let (again, _) = harden(
             &second,
-            &Tree::new(work.plain, &self.request, &second),
+            &Tree::new(&work.plain, &self.request, &second),
             work.surroundings(),
         );
         options.again = std::slice::from_ref(&again);
@@ -177,8 +169,8 @@ impl Expected {
             settings,
             before,
             ..
-        } = work.base;
-        let tree = Tree::new(work.plain, request, before);
+        } = &work.base;
+        let tree = Tree::new(&work.plain, request, before);
         let mut report = Report {
             chart: work.plain.name().to_owned(),
             version: work.plain.version().to_owned(),
@@ -189,7 +181,7 @@ impl Expected {
             remaining: Vec::new(),
             waived: Vec::new(),
             pods: pods(before, after),
-            notes: notes(work.plain, &self.before, work.demands.evidence),
+            notes: notes(&work.plain, &self.before, work.demands.evidence),
             rules: findings::tallies(
                 &self.verdicts,
                 &self.looked_at(surroundings),
@@ -224,7 +216,7 @@ impl Expected {
             .map(|verdict| (verdict.rule, verdict.location()))
             .collect();
         let before = &work.base.before;
-        let tree = Tree::new(work.plain, &work.base.request, before);
+        let tree = Tree::new(&work.plain, &work.base.request, before);
         let mut found = broken(before, &tree, surroundings);
         found.retain(|verdict| !left.contains(&(verdict.rule, verdict.location())));
         found

@@ -320,6 +320,52 @@ fn another_store_gives_the_same_bytes() -> Result<()> {
     })
 }
 
+#[test]
+fn images_lock_in_the_chart_tells_what_the_package_holds() -> Result<()> {
+    need!("helm");
+    with_demo(|demo| {
+        let chart = hardened_chart(demo)?;
+        let lock = std::fs::read_to_string(chart.path().join("images.lock"))?;
+        let images: Value = serde_json::from_slice(&demo.quench(&["images", PACKAGE, "--json"])?)?;
+        let image = &list(&images, "images")[0];
+        for told in ["/reference", "/digest", "/class"] {
+            let told = text(image, told)?;
+            ensure!(lock.contains(&told), "{told} is not in {lock}");
+        }
+        let size = image
+            .pointer("/size")
+            .and_then(Value::as_u64)
+            .context("no size")?;
+        ensure!(
+            lock.contains(&format!("totalSize: {size}\n")),
+            "{size}: {lock}"
+        );
+        // Level 5 changed the image, and says what it was.
+        let original = lock
+            .lines()
+            .find_map(|line| line.strip_prefix("  original: "));
+        let original = original.context("no original")?.trim_matches('"');
+        ensure!(text(image, "/digest")? != original, "{lock}");
+
+        // A chart alone is of no package.
+        let alone = tempfile::tempdir()?;
+        let folder = |path: &Path| path.display().to_string();
+        let output = folder(&alone.path().join("chart"));
+        demo.quench(&[
+            "harden",
+            &folder(chart.path()),
+            "--chart-only",
+            "-o",
+            &output,
+        ])?;
+        ensure!(
+            !Path::new(&output).join("images.lock").exists(),
+            "a lock without a package"
+        );
+        Ok(())
+    })
+}
+
 fn hardened_chart(demo: &Demo) -> Result<TempDir> {
     let folder = tempfile::tempdir()?;
     demo.quench(&[

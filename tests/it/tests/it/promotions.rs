@@ -4,12 +4,13 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
+use quench_chart::Chart;
 use quench_content::registry::RegistryConfig;
 use quench_content::{RegistryAccess, RegistryStore, Store};
 use quench_it::need;
 use quench_it::oci::text;
 use quench_it::registry::Registry;
-use quench_model::{Gate, Level, Policy, Stage, media_type};
+use quench_model::{Gate, Level, Policy, Stage};
 use quench_package::signing::{Algorithm, SigningKey};
 use quench_package::staging::{PromotionRequest, promote, standing};
 use quench_package::{ImageLock, Package, PackageParts, Request};
@@ -113,19 +114,17 @@ fn promotions_of_an_import_count_when_somebody_vouches_for_them() -> Result<()> 
 
 /// A small package in a store.
 async fn package(store: &Store, version: &str) -> Result<Package> {
-    let archive = store
-        .put(media_type::HELM_CHART, version.as_bytes())
-        .await?;
-    let metadata = serde_json::json!({"apiVersion": "v2", "name": "demo", "version": version});
+    let metadata = format!("apiVersion: v2\nname: demo\nversion: {version}\n");
+    let files = [("Chart.yaml".to_owned(), metadata.into())];
     let parts = PackageParts {
         name: "demo".parse()?,
         version: version.to_owned(),
         level: Level::Integrated,
         previous: None,
-        chart: Package::store_chart(store, &metadata, &archive).await?,
+        chart: Chart::from_files(files.into())?,
         images: Vec::new(),
         request: Request::default().store(store).await?,
-        lock: Some(ImageLock::default().store(store).await?),
+        lock: ImageLock::default(),
     };
     Ok(Package::store(store, parts).await?)
 }

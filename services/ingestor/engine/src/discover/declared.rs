@@ -3,7 +3,7 @@
 use quench_chart::value_space::MergedValues;
 use quench_chart::{Chart, yaml};
 use quench_model::ImageReference;
-use quench_package::{FoundBy, ImageEvidence};
+use quench_package::{FoundBy, ImageEvidence, images_lock};
 use serde_json::Value;
 
 use super::objects::Mention;
@@ -12,7 +12,8 @@ use super::text::{self, Certainty};
 
 /// Annotations that list images: Artifact Hub's, Helm's, and Bitnami's.
 const ANNOTATIONS: [&str; 3] = ["artifacthub.io/images", "helm.sh/images", "images"];
-/// Files that list images with their digests: of dt, and of kbld and imgpkg.
+/// Files that list images with their digests: of dt, and of kbld and imgpkg. One that Quench wrote tells of the package the chart
+/// was taken out of, which is not what the chart says: it is passed over.
 const LOCKS: [&str; 3] = ["Images.lock", "images.lock", ".imgpkg/images.yml"];
 /// Deepest nesting looked into.
 const MAX_DEPTH: usize = 32;
@@ -39,7 +40,10 @@ pub(crate) fn in_files(chart: &Chart) -> Vec<Mention> {
         }
         for name in LOCKS {
             let path = format!("{}{name}", node.prefix);
-            if let Some(text) = chart.text(&path) {
+            if let Some(text) = chart
+                .text(&path)
+                .filter(|text| !images_lock::is_own(text.as_bytes()))
+            {
                 let evidence = ImageEvidence {
                     template: path,
                     field: "images".to_owned(),

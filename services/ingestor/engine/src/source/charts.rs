@@ -15,10 +15,11 @@ use url::Url;
 
 use super::ChartSource;
 use super::helm_repositories::HelmRepositories;
-use crate::engine::CHART_LIMIT;
 
 /// Most bytes of a repository's index; the largest in public have about thirty million.
 const INDEX_LIMIT: u64 = 64 << 20;
+/// Most bytes of a chart archive that is fetched.
+const ARCHIVE_LIMIT: u64 = 256 << 20;
 /// Most dependencies fetched for one chart.
 const DEPENDENCIES: usize = 256;
 /// Versions named in an error.
@@ -280,7 +281,7 @@ impl<'a> Charts<'a> {
     ) -> Result<Fetched, EngineError> {
         let place = ChartSource::Web(url.clone()).to_string();
         self.context.progress.start(&format!("fetch {place}"), 0);
-        let read = server.read(url, CHART_LIMIT).await?;
+        let read = server.read(url, ARCHIVE_LIMIT).await?;
         self.context.progress.finish();
         let bytes = read.ok_or_else(|| EngineError::Input(format!("{place} is not there")))?;
         if let Some(expected) = digest {
@@ -351,9 +352,9 @@ impl<'a> Charts<'a> {
             .ok_or_else(|| {
                 input("it is no Helm chart; an image is named without oci://".to_owned())
             })?;
-        if archive.size > CHART_LIMIT {
+        if archive.size > ARCHIVE_LIMIT {
             return Err(input(format!(
-                "its archive has {} bytes; at most {CHART_LIMIT} are accepted",
+                "its archive has {} bytes; at most {ARCHIVE_LIMIT} are accepted",
                 archive.size
             )));
         }

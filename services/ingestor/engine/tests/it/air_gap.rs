@@ -9,7 +9,7 @@ use quench_content::Store;
 use quench_content::artefact::Manifest;
 use quench_ingestor_engine::air_gap::{AirGapError, images_at_given_values, prove};
 use quench_model::{Descriptor, Level, media_type};
-use quench_package::{Context, Package, PackageImage, PackageParts, Request};
+use quench_package::{Context, ImageLock, Package, PackageImage, PackageParts, Request};
 
 use crate::made;
 
@@ -83,8 +83,6 @@ async fn image(store: &Store, content: &str) -> Descriptor {
 }
 
 async fn package(store: &Store, chart: &Chart, images: &[&str]) -> Package {
-    let archive = chart.to_tgz().unwrap();
-    let archive = store.put(media_type::HELM_CHART, &archive).await.unwrap();
     let mut packaged = Vec::new();
     for reference in images {
         let descriptor = image(store, reference).await;
@@ -99,12 +97,10 @@ async fn package(store: &Store, chart: &Chart, images: &[&str]) -> Package {
         version: chart.version().to_owned(),
         level: Level::Integrated,
         previous: None,
-        chart: Package::store_chart(store, chart.metadata(), &archive)
-            .await
-            .unwrap(),
+        chart: chart.clone(),
         images: packaged,
         request: Request::default().store(store).await.unwrap(),
-        lock: None,
+        lock: ImageLock::default(),
     };
     Package::store(store, parts).await.unwrap()
 }

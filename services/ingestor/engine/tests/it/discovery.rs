@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use quench_ingestor_engine::source::ChartSource;
 use quench_ingestor_engine::{Engine, EngineOptions, PackOptions, Survey, pack};
 use quench_model::{FindingKind, ImageSelection};
-use quench_package::{FoundBy, ImageClass, ImageLock};
+use quench_package::{FoundBy, ImageClass};
 use time::macros::date;
 
 use crate::made::{context, copy, have, layout, store};
@@ -693,9 +693,7 @@ async fn what_is_confirmed_is_fetched_and_what_is_left_out_is_told() {
     let engine = Engine::new(EngineOptions::default());
     let submission = pack(&options, date!(2026 - 01 - 01), &here).await.unwrap();
     let outcome = engine.run(&submission, &here).await.unwrap();
-    let lock = ImageLock::load(&here.store, outcome.package.lock.as_ref().unwrap())
-        .await
-        .unwrap();
+    let lock = outcome.package.load_lock(&here.store).await.unwrap();
     let classes: BTreeMap<&str, ImageClass> = lock
         .images
         .iter()

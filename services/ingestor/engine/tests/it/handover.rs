@@ -26,9 +26,8 @@ async fn package(folder: &tempfile::TempDir, store: &DirectoryStore) -> Package 
     let engine = Engine::new(EngineOptions::default());
     let first = engine.run(&submission, &context).await.unwrap().package;
     let store = &context.store;
-    let package = Package::store(store, first.advance(Level::Configured))
-        .await
-        .unwrap();
+    let parts = first.advance(store, Level::Configured).await.unwrap();
+    let package = Package::store(store, parts).await.unwrap();
     Attachment::attach(
         store,
         &package.revision,
@@ -163,9 +162,8 @@ async fn a_registry_keeps_the_history_of_all_writers_and_takes_deltas() {
         folder.path().join("delta.tar"),
     );
     export_file(&here, &package, None, &full).await.unwrap();
-    let next = Package::store(&here.store, package.advance(Level::Secured))
-        .await
-        .unwrap();
+    let parts = package.advance(&here.store, Level::Secured).await.unwrap();
+    let next = Package::store(&here.store, parts).await.unwrap();
     let base = Base::of_file(&full).unwrap();
     let summary = export_file(&here, &next, Some(&base), &delta)
         .await
@@ -190,7 +188,7 @@ async fn a_registry_keeps_the_history_of_all_writers_and_takes_deltas() {
     let mut revisions = vec![next.clone()];
     for level in [Level::Operable, Level::Minimized] {
         for images in [0, 1] {
-            let mut parts = next.advance(level);
+            let mut parts = next.advance(&there.store, level).await.unwrap();
             parts.images.truncate(images);
             revisions.push(Package::store(&there.store, parts).await.unwrap());
         }

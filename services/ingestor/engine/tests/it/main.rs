@@ -14,6 +14,7 @@ mod charts;
 mod discovery;
 mod handover;
 mod hostile;
+mod images_lock;
 mod integrate;
 mod made;
 mod made_charts;
