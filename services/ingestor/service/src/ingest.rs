@@ -5,10 +5,9 @@ use std::io::Write;
 use futures::StreamExt;
 use futures::stream;
 use prost::Message;
-use quench_chart::Chart;
 use quench_content::{BlobWriter, MANIFEST_LIMIT, Store, StoreError};
 use quench_model::{Descriptor, Digest, Hasher, Level, PackageName};
-use quench_package::{Submission, closure};
+use quench_package::{PackageError, Submission, closure, read_chart};
 use quench_proto::subject::Tenant;
 use quench_proto::v1::ingest_service_server::IngestService;
 use quench_proto::v1::put_blob_request::Part;
@@ -83,19 +82,12 @@ impl IngestApi {
                 ));
             }
         }
-        let chart = self
-            .store
-            .file(&submission.parts.chart)
+        let chart = read_chart(&self.store, &submission.parts.chart)
             .await
-            .map_err(|error| refused("submission_digest", &error))?;
-        let place = submission.parts.chart.digest.to_string();
-        let chart = tokio::task::spawn_blocking(move || {
-            let file = std::fs::File::open(&chart).map_err(|error| error.to_string())?;
-            Chart::from_tgz(file, &place).map_err(|error| error.to_string())
-        })
-        .await
-        .map_err(|error| Status::internal(error.to_string()))?
-        .map_err(|error| invalid("submission_digest", &format!("its chart: {error}")))?;
+            .map_err(|error| match error {
+                PackageError::Store(error) => refused("submission_digest", &error),
+                error => invalid("submission_digest", &format!("its chart: {error}")),
+            })?;
         let name = chart
             .name()
             .parse()
