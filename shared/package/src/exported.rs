@@ -134,11 +134,11 @@ impl<R: Read + Seek> Contents<R> {
         let index: Index = self.document(revision)?;
         let package = Package::parse(revision, &index).map_err(|e| e.to_string())?;
         let lock = self.lock(&package)?;
-        if let Some(lock) = &lock {
-            check_lock(lock, &package)?;
-        }
         if let Some(files) = self.chart_files(&package)? {
             images_lock::check(&files, &package.images, lock.as_ref())?;
+        }
+        if let Some(lock) = &lock {
+            check_lock(lock, &package)?;
         }
         Ok(package)
     }

@@ -127,8 +127,9 @@ pub async fn verify_package(store: &Store, package: &Package) -> Result<Verified
 pub(crate) async fn check_images(store: &Store, package: &Package) -> Result<(), VerifyError> {
     let lock = package.load_lock(store).await?;
     let chart = package.load_chart(store).await?;
-    check_lock(&lock, package)
-        .and_then(|()| images_lock::check(chart.files(), &package.images, Some(&lock)))
+    // The chart first: of a package of an older version it says so.
+    images_lock::check(chart.files(), &package.images, Some(&lock))
+        .and_then(|()| check_lock(&lock, package))
         .map_err(|reason| VerifyError::Broken {
             package: format!("package {}", package.name),
             reason,
