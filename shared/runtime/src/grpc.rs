@@ -122,9 +122,11 @@ pub(crate) async fn tell_health(
     let mut changes = bus.health.watch();
     let mut told: Option<Option<String>> = None;
     loop {
+        // Read once: were it read again for the wait below, what became true in between would wake nobody.
+        let read = board.is_ready();
         let problem = if stop.is_cancelled() {
             Some("stopping".to_owned())
-        } else if board.is_ready() {
+        } else if read {
             bus.health.problem()
         } else {
             Some("the status bucket has not been read yet".to_owned())
@@ -151,7 +153,7 @@ pub(crate) async fn tell_health(
         tokio::select! {
             () = stop.cancelled() => {}
             _ = changes.changed() => {}
-            () = tokio::time::sleep(Duration::from_millis(500)), if !board.is_ready() => {}
+            () = board.ready(), if !read => {}
         }
     }
 }
