@@ -16,6 +16,7 @@ pub(super) const RULES: &[&Rule] = &[
     &NO_HOST_PORT,
     &VOLUME_TYPES,
     &NO_HOST_PROCESS,
+    &WINDOWS_PODS_NAMED,
     &NO_SERVICE_LINKS,
     &USER_NAMESPACES,
     &RUNTIME_CLASS,
@@ -272,6 +273,84 @@ static NO_HOST_PROCESS: Rule = Rule {
 };
 
 const POD_HOST_PROCESS: Path = pod(&["securityContext", "windowsOptions", "hostProcess"]);
+
+/// Fields of a pod that the API server refuses beside `os.name: windows`; those of containers are [`LINUX_FIELDS_OF_CONTAINER`].
+/// Source: Kubernetes, pkg/apis/core/validation, `validateWindows`.
+const LINUX_FIELDS_OF_POD: Condition = Condition::Any(&[
+    Condition::Is(pod(&["hostPID"]), TRUE),
+    Condition::Is(pod(&["hostIPC"]), TRUE),
+    Condition::Present(pod(&["hostUsers"])),
+    Condition::Present(pod(&["shareProcessNamespace"])),
+    Condition::Present(pod(&["securityContext", "appArmorProfile"])),
+    Condition::Present(pod(&["securityContext", "seLinuxOptions"])),
+    Condition::Present(pod(&["securityContext", "seccompProfile"])),
+    Condition::Present(pod(&["securityContext", "fsGroup"])),
+    Condition::Present(pod(&["securityContext", "fsGroupChangePolicy"])),
+    Condition::Present(pod(&["securityContext", "sysctls"])),
+    Condition::Present(pod(&["securityContext", "runAsUser"])),
+    Condition::Present(pod(&["securityContext", "runAsGroup"])),
+    Condition::Present(pod(&["securityContext", "supplementalGroups"])),
+    Condition::Present(pod(&["securityContext", "supplementalGroupsPolicy"])),
+]);
+
+const LINUX_FIELDS_OF_CONTAINER: Condition = Condition::Any(&[
+    Condition::Present(container(&["securityContext", "appArmorProfile"])),
+    Condition::Present(container(&["securityContext", "seLinuxOptions"])),
+    Condition::Present(container(&["securityContext", "seccompProfile"])),
+    Condition::Present(container(&["securityContext", "capabilities"])),
+    Condition::Present(container(&["securityContext", "readOnlyRootFilesystem"])),
+    Condition::Present(container(&["securityContext", "privileged"])),
+    Condition::Present(container(&["securityContext", "allowPrivilegeEscalation"])),
+    Condition::Present(container(&["securityContext", "procMount"])),
+    Condition::Present(container(&["securityContext", "runAsUser"])),
+    Condition::Present(container(&["securityContext", "runAsGroup"])),
+]);
+
+static WINDOWS_PODS_NAMED: Rule = Rule {
+    id: "windows-pods-named",
+    title: "pods for Windows nodes say so in os.name",
+    rationale: "Most of a security context is Linux's alone and may not be set for Windows. Pod Security asks for it all the \
+                same unless the pod names its system; a node selector is not enough. The name also keeps the pod off nodes \
+                of another system. It is set where the pod has no field that Kubernetes refuses beside it.",
+    references: &[
+        at(Source::PodSecurityRestricted, "allowPrivilegeEscalation"),
+        at(Source::PodSecurityRestricted, "capabilities_restricted"),
+        at(Source::PodSecurityRestricted, "seccompProfile_restricted"),
+    ],
+    safety: Safety::Always,
+    severity: Severity::Low,
+    level: Level::Configured,
+    needs: &[],
+    checks: &[Check {
+        scope: Scope::Pod,
+        kinds: &[],
+        applies: Condition::Not(&LINUX),
+        broken: Condition::Not(&Condition::Present(pod(&["os", "name"]))),
+        fixes: &[Fix {
+            when: Condition::Not(&Condition::Any(&[
+                LINUX_FIELDS_OF_POD,
+                Condition::AnyContainer(&LINUX_FIELDS_OF_CONTAINER),
+            ])),
+            steps: &[Step::Set(
+                pod(&["os", "name"]),
+                Expression::Literal(Literal::Text("windows")),
+            )],
+            evidence: &[pod(&["nodeSelector", "kubernetes.io/os"])],
+        }],
+        unfixed: &[
+            because(
+                Condition::Any(&[
+                    Condition::Is(pod(&["hostPID"]), TRUE),
+                    Condition::Is(pod(&["hostIPC"]), TRUE),
+                ]),
+                "the pod asks for the node's processes or IPC, which Windows does not have and Kubernetes refuses beside os.name: windows; take hostPID and hostIPC out in the values",
+            ),
+            always(
+                "the pod has fields of a security context that only Linux knows, and Kubernetes refuses them beside os.name: windows; take them out in the values",
+            ),
+        ],
+    }],
+};
 
 static NO_SERVICE_LINKS: Rule = Rule {
     id: "no-service-links",

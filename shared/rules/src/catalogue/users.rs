@@ -126,6 +126,17 @@ static RUN_AS_NON_ROOT: Rule = Rule {
                 ),
             ],
         },
+        // Windows knows users by name; the one of an image is not looked at.
+        Check {
+            scope: Scope::Container,
+            kinds: &[],
+            applies: Condition::Not(&LINUX),
+            broken: Condition::Not(&Condition::Is(NON_ROOT, TRUE)),
+            fixes: &[],
+            unfixed: &[always(
+                "the pod is for Windows, where the image's user is not known; set runAsNonRoot if it is not ContainerAdministrator",
+            )],
+        },
         // What is left at the pod contradicts its containers, once all of them are fixed.
         Check {
             scope: Scope::Pod,

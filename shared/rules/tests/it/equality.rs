@@ -139,6 +139,63 @@ fn both_backends_agree_on_every_pod() {
 }
 
 #[test]
+fn pods_for_windows_say_so_where_nothing_of_linux_stands_in_them() {
+    let sample = chart("pods: []\n", &[("w.yaml", WORKLOADS)]);
+    let windows = "nodeSelector: {kubernetes.io/os: windows}";
+    let pods = [
+        (
+            format!("{{{windows}, containers: [{{name: a, image: app}}]}}"),
+            true,
+        ),
+        (
+            format!(
+                "{{{windows}, hostNetwork: true, securityContext: {{windowsOptions: {{runAsUserName: ContainerUser}}}}, containers: [{{name: a, image: app}}]}}"
+            ),
+            true,
+        ),
+        (
+            format!(
+                "{{{windows}, securityContext: {{fsGroup: 7}}, containers: [{{name: a, image: app}}]}}"
+            ),
+            false,
+        ),
+        (
+            format!("{{{windows}, hostPID: true, containers: [{{name: a, image: app}}]}}"),
+            false,
+        ),
+        (
+            format!(
+                "{{{windows}, containers: [{{name: a, image: app}}, {{name: b, image: app, securityContext: {{capabilities: {{drop: [ALL]}}}}}}]}}"
+            ),
+            false,
+        ),
+        (
+            "{nodeSelector: {kubernetes.io/os: linux}, containers: [{name: a, image: app}]}"
+                .to_owned(),
+            false,
+        ),
+    ];
+    let listed: Vec<&str> = pods.iter().map(|(pod, _)| pod.as_str()).collect();
+    let values = format!(
+        "kinds: {{Deployment: apps/v1}}\npods:\n- {}\n",
+        listed.join("\n- ")
+    );
+    for helm in helms() {
+        let case = Case::default();
+        let hardened = case.harden(&helm, &sample, &values).unwrap();
+        case.assert_equal(&helm, &hardened.chart, &values);
+        let rendered = render(&helm, &hardened.chart, &values).unwrap();
+        let named: Vec<bool> = rendered
+            .objects()
+            .filter_map(|object| object.pointer("/spec/template/spec"))
+            .map(|pod| pod.pointer("/os/name") == Some(&json!("windows")))
+            .collect();
+        let wanted: Vec<bool> = pods.iter().map(|(_, is_named)| *is_named).collect();
+        assert_eq!(named, wanted);
+    }
+}
+
+#[test]
 fn both_backends_agree_whatever_is_known_of_an_image() {
     let sample = chart("pods: []\n", &[("w.yaml", WORKLOADS)]);
     let changes: [fn(&mut ImageFacts); 15] = [
