@@ -1,7 +1,7 @@
 //! The value sets of a chart: which values make it render something else.
 //!
 //! A chart rendered once shows what it does at one set of values. [`ValueSpace::of`] reads what its templates decide by,
-//! and lists the sets that reach the rest: every switch turned, the values that lie on the way to a part that names an image,
+//! and lists the sets that reach the rest: every switch turned, the values and API versions that lie on the way to a part that names an image,
 //! each literal a text is compared with, each value its schema allows. [`explore`] renders them all.
 //!
 //! The list is a plan made by reading templates, not a proof: templates are programs. What cannot be read is made up for by turning
@@ -9,6 +9,7 @@
 
 mod abstract_value;
 mod analysis;
+mod cluster;
 mod conditions;
 mod effective;
 mod explore;
@@ -29,11 +30,28 @@ use effective::Effective;
 
 pub use explore::{Exploration, SetOutcome, Visit, explore};
 
-/// Path of a value from the root of a chart's values, aliases of subcharts included.
+/// Path of a value from the root of a chart's values, aliases of subcharts included; or an API version a cluster may offer, which
+/// templates ask for as they ask for values.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ValuePath(Vec<String>);
 
+/// First key of the paths that stand for API versions. No YAML has a key with this character.
+const API_VERSIONS: &str = "\0api-versions";
+
 impl ValuePath {
+    /// The API version `group/version` of the cluster, or `group/version/Kind`.
+    fn api_version(version: &str) -> Self {
+        Self::new([API_VERSIONS, version])
+    }
+
+    /// The API version it stands for, where it is no value.
+    pub fn as_api_version(&self) -> Option<&str> {
+        match self.0.as_slice() {
+            [first, version] if first == API_VERSIONS => Some(version),
+            _ => None,
+        }
+    }
+
     /// Path of its keys, outermost first.
     pub fn new(keys: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self(keys.into_iter().map(Into::into).collect())
@@ -56,8 +74,11 @@ impl ValuePath {
 }
 
 impl fmt::Display for ValuePath {
-    /// Keys joined by dots, as `--set` has them.
+    /// Keys joined by dots, as `--set` has them; an API version as it is.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(version) = self.as_api_version() {
+            return f.write_str(version);
+        }
         for (index, key) in self.0.iter().enumerate() {
             if index > 0 {
                 f.write_str(".")?;
@@ -136,16 +157,27 @@ impl ValueSet {
         }
     }
 
-    /// The changes as a values file, to stand behind the given ones; empty for the given values.
+    /// The changes as a values file, to stand behind the given ones; empty where no value is changed.
     pub fn values_file(&self) -> String {
-        if self.changes.is_empty() {
-            return String::new();
-        }
         let mut root = Map::new();
-        for (path, value) in &self.changes {
+        for (path, value) in self.of_values() {
             insert(&mut root, path.keys(), value.to_json());
         }
+        if root.is_empty() {
+            return String::new();
+        }
         Value::Object(root).to_string()
+    }
+
+    /// API versions that the cluster offers beside those that helm knows of.
+    pub fn api_versions(&self) -> impl Iterator<Item = &str> {
+        self.changes.keys().filter_map(ValuePath::as_api_version)
+    }
+
+    fn of_values(&self) -> impl Iterator<Item = (&ValuePath, &ScalarValue)> {
+        self.changes
+            .iter()
+            .filter(|(path, _)| path.as_api_version().is_none())
     }
 }
 
@@ -173,28 +205,37 @@ fn insert(map: &mut Map<String, Value>, keys: &[String], value: Value) {
 const NAMED_CHANGES: usize = 4;
 
 impl fmt::Display for ValueSet {
-    /// `the given values`, or what is changed as `--set` would have it.
+    /// `the given values`, or what is changed as `--set` would have it; then what the cluster has.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.changes.is_empty() {
-            return f.write_str("the given values");
+        if self.kind == SetKind::AllOn {
+            return write!(f, "{} switches on together", self.changes.len());
+        }
+        let values = self.of_values().count();
+        if values == 0 {
+            f.write_str("the given values")?;
         }
         let listed = match self.kind {
-            SetKind::AllOn => {
-                return write!(f, "{} switches on together", self.changes.len());
-            }
             SetKind::Group => NAMED_CHANGES,
-            _ => self.changes.len(),
+            _ => values,
         };
-        for (index, (path, value)) in self.changes.iter().take(listed).enumerate() {
+        for (index, (path, value)) in self.of_values().take(listed).enumerate() {
             if index > 0 {
                 f.write_str(",")?;
             }
             write!(f, "{path}={value}")?;
         }
-        match self.changes.len().saturating_sub(listed) {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
+        if values > listed {
+            write!(f, " and {} more", values - listed)?;
         }
+        for (index, version) in self.api_versions().enumerate() {
+            f.write_str(if index == 0 {
+                " in a cluster with "
+            } else {
+                ", "
+            })?;
+            f.write_str(version)?;
+        }
+        Ok(())
     }
 }
 
@@ -221,7 +262,7 @@ impl Default for Limits {
 pub struct ValueSpace {
     /// The sets; the first is the given values.
     pub sets: Vec<ValueSet>,
-    /// Switches that are off at the given values, to be turned on all together.
+    /// Switches that are off at the given values, and API versions asked for, to be turned on all together.
     pub off: Vec<ValuePath>,
     /// Sets that are left out because the limit on renders was reached.
     pub left_out: usize,
@@ -296,6 +337,12 @@ impl ValueSpace {
             single
                 .into_iter()
                 .filter(|path| effective.turned(path) == Some(ScalarValue::Bool(true))),
+        );
+        off.extend(
+            analysis
+                .api_versions()
+                .iter()
+                .map(|v| ValuePath::api_version(v)),
         );
         let parents = booleans
             .keys()

@@ -22,7 +22,7 @@ use crate::survey::Survey;
 use crate::unavailable::unavailable;
 
 /// Changes whenever the same submission becomes another package.
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "-4");
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "-5");
 /// Wait before an image that could not be had is asked for again.
 pub(crate) const IMAGE_RETRY: Duration = Duration::from_secs(60);
 

@@ -26,6 +26,8 @@ pub(super) struct Analysis {
     switches: BTreeSet<ValuePath>,
     /// Texts that decide about such a part, with what they are compared with.
     choices: Choices,
+    /// API versions that templates ask for, whatever hangs on them.
+    api_versions: BTreeSet<String>,
     is_cut: bool,
 }
 
@@ -51,6 +53,7 @@ impl Analysis {
                 walk.conditions_of(instance);
             }
         }
+        walk.found.api_versions = walk.conditions.asked();
         walk.found.is_cut = walk.conditions.is_cut() || walk.found.ways.len() >= MAX_PARTS;
         walk.found
     }
@@ -86,6 +89,10 @@ impl Analysis {
             .iter()
             .flat_map(|(path, texts)| texts.iter().map(|text| (path.clone(), text.clone())))
             .collect()
+    }
+
+    pub(super) fn api_versions(&self) -> &BTreeSet<String> {
+        &self.api_versions
     }
 
     pub(super) fn is_cut(&self) -> bool {

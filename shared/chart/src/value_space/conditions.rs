@@ -1,13 +1,13 @@
 //! What has to be set for a condition of a template to hold.
 
-use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use super::abstract_value::{Abstract, Scope};
 use super::effective::Effective;
-use super::{Changes, ScalarValue, ValuePath, is_free};
+use super::{Changes, ScalarValue, ValuePath, cluster, is_free};
 use crate::template::{Branch, BranchKind, Expr, Node, Templates};
 
 /// Most ways to make one condition hold that are followed.
@@ -91,6 +91,8 @@ pub(super) struct Conditions<'a> {
     pub(super) effective: &'a Effective<'a>,
     pub(super) templates: &'a Templates,
     steps: Cell<usize>,
+    /// API versions that conditions ask for and helm does not know by itself.
+    asked: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Conditions<'a> {
@@ -99,7 +101,13 @@ impl<'a> Conditions<'a> {
             effective,
             templates,
             steps: Cell::new(0),
+            asked: RefCell::default(),
         }
+    }
+
+    /// API versions that conditions asked for.
+    pub(super) fn asked(&self) -> BTreeSet<String> {
+        self.asked.borrow().clone()
     }
 
     /// Counts a step; false once there were too many.
@@ -251,7 +259,10 @@ impl<'a> Conditions<'a> {
             return holds();
         }
         let Expr::Call(function, arguments) = expr else {
-            return self.truthy(&scope.evaluate(expr, self.effective), want);
+            return match cluster::asked_version(expr) {
+                Some(version) => self.offered(&scope.evaluate(version, self.effective), want),
+                None => self.truthy(&scope.evaluate(expr, self.effective), want),
+            };
         };
         let each = |want| {
             arguments
@@ -295,6 +306,26 @@ impl<'a> Conditions<'a> {
             }
             ("gt" | "ge" | "lt" | "le" | "kindIs" | "hasKey" | "has" | "contains", _) => holds(),
             _ => self.truthy(&scope.evaluate(expr, self.effective), want),
+        }
+    }
+
+    /// Ways to have the cluster offer an API version, or not.
+    fn offered(&self, version: &Abstract, want: bool) -> Vec<Changes> {
+        let known = match version {
+            Abstract::At(path) => self.effective.get(path).and_then(Value::as_str),
+            version => version.known_text(),
+        };
+        match known {
+            Some(version) if !cluster::is_built_in(version) => {
+                self.asked.borrow_mut().insert(version.to_owned());
+                if want {
+                    set(&ValuePath::api_version(version), ScalarValue::Bool(true))
+                } else {
+                    holds()
+                }
+            }
+            // Which of its own versions helm knows hangs on the version of Kubernetes.
+            _ => holds(),
         }
     }
 
@@ -496,4 +527,4 @@ impl<'a> Conditions<'a> {
 }
 
 /// Texts that paths are compared with.
-pub(super) type Choices = BTreeMap<ValuePath, std::collections::BTreeSet<String>>;
+pub(super) type Choices = BTreeMap<ValuePath, BTreeSet<String>>;

@@ -271,7 +271,9 @@ impl Explorer<'_> {
             .filter(|path| !failing.contains(path))
             .cloned()
             .collect();
-        if candidates.len() < 2 {
+        // One switch was turned by itself; an API version that no image seems to hang on was not.
+        let is_covered = |path: &ValuePath| path.as_api_version().is_none();
+        if candidates.is_empty() || candidates.len() == 1 && candidates.iter().all(is_covered) {
             return Ok(());
         }
         let mut on: BTreeMap<ValuePath, ScalarValue> = BTreeMap::new();
@@ -328,6 +330,11 @@ async fn render(
     let over = set.values_file();
     if !over.is_empty() {
         request.values.push(over);
+    }
+    for version in set.api_versions() {
+        if !request.api_versions.iter().any(|known| known == version) {
+            request.api_versions.push(version.to_owned());
+        }
     }
     helm.template(folder, chart, &request).await
 }

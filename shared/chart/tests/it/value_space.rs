@@ -216,6 +216,55 @@ fn subcharts_behind_conditions_tags_and_aliases_are_reached() {
 }
 
 #[test]
+fn parts_for_what_only_some_clusters_have_are_reached() {
+    let helper = "{{- define \"monitored\" -}}{{- if .Capabilities.APIVersions.Has .Values.monitors }}true{{- end -}}{{- end -}}";
+    let templates = [
+        pod("always", "always:1"),
+        format!(
+            "{{{{ if .Capabilities.APIVersions.Has \"a.example/v1\" }}}}{}{{{{ end }}}}",
+            pod("a", "a:1")
+        ),
+        format!(
+            "{{{{ if and .Values.extra (include \"monitored\" .) }}}}{}{{{{ end }}}}",
+            pod("b", "b:1")
+        ),
+        format!(
+            "{{{{ if $.Capabilities.APIVersions.Has \"apps/v1\" }}}}{}{{{{ end }}}}",
+            pod("c", "c:1")
+        ),
+        // Not about an image by itself, but asked for all the same: with everything on it is there.
+        "{{ if .Capabilities.APIVersions.Has \"d.example/v1/Thing\" }}{{ range .Values.free }}{{ . | toYaml }}{{ end }}{{ end }}"
+            .to_owned(),
+    ];
+    let mut files = vec![(
+        "values.yaml",
+        "extra: false\nmonitors: b.example/v1\nfree: [{kind: Pod, apiVersion: v1, metadata: {name: d}, spec: {containers: [{name: d, image: d:1}]}}]\n",
+    )];
+    files.push(("templates/_h.tpl", helper));
+    let names = [1, 2, 3, 4, 5].map(|number| format!("templates/{number}.yaml"));
+    for (name, template) in names.iter().zip(&templates) {
+        files.push((name, template));
+    }
+    let chart = chart(&files);
+    for (_, helm) in helms() {
+        let (images, exploration) = explored(&helm, &chart, &[], Limits::default()).unwrap();
+        let found = found(&images);
+        assert_eq!(found.get("always:1"), Some(&"the given values"));
+        assert_eq!(found.get("c:1"), Some(&"the given values"));
+        assert_eq!(
+            found.get("a:1"),
+            Some(&"the given values in a cluster with a.example/v1")
+        );
+        assert_eq!(
+            found.get("b:1"),
+            Some(&"extra=true in a cluster with b.example/v1")
+        );
+        assert!(found.contains_key("d:1"), "{found:?}");
+        assert_eq!(exploration.failures().count(), 0);
+    }
+}
+
+#[test]
 fn sets_that_do_not_render_are_told_and_do_not_hide_the_others() {
     let text = format!(
         "{{{{ if .Values.bad.enabled }}}}{{{{ fail \"bad is bad\" }}}}{}{{{{ end }}}}\
