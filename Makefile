@@ -19,7 +19,7 @@ CHARTS ?= $(QUENCH_CHARTS)
 CHOICE = $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(ONLY),--only $(ONLY))
 CORPUS ?= $(CURDIR)/.quench/corpus
 
-.PHONY: help demo test fleet tools fmt fmt-check lint deny deny-advisories unit large bench corpus recall checkov image clean-demo
+.PHONY: help demo test fleet tools fmt fmt-check lint deny deny-advisories unit large bench charts corpus recall checkov image clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,10 @@ large: ## pass an image of 4 GB through ingest, export and import in less than 2
 
 bench: ## measure; prints tables, fails only on wrong results [CHARTS=folder] [SAMPLE=n]
 	QUENCH_CHARTS="$(CHARTS)" QUENCH_SAMPLE="$(SAMPLE)" $(CARGO) bench --workspace --locked
+
+charts: ## make a folder of charts with their dependencies out of git repositories: make charts REPOSITORIES="a.git b.git" [ALSO=c.git] CHARTS=folder
+	@test -n "$(REPOSITORIES)" -a -n "$(CHARTS)" || { echo "charts: set REPOSITORIES to git repositories of charts, and CHARTS to a folder to make" >&2; exit 2; }
+	@$(PYTHON) tests/corpus/vendor.py $(REPOSITORIES) $(addprefix --also ,$(ALSO)) -o "$(CHARTS)"
 
 corpus: ## prove every chart of a folder: make corpus CHARTS=folder [SAMPLE=n] [ONLY=a,b] [SETS=n]; goes on where it was stopped
 	@test -d "$(CHARTS)" || { echo "corpus: set CHARTS to a folder of charts" >&2; exit 2; }
