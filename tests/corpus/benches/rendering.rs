@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use quench_corpus::charts::Corpus;
 use quench_corpus::helms::{self, NamedHelm};
-use quench_corpus::proof::{self, KUBERNETES, Order};
+use quench_corpus::proof::{self, Circumstances, KUBERNETES, Order};
 use quench_corpus::suite::{Options, chosen};
 use quench_corpus::values;
 
@@ -89,7 +89,7 @@ fn measure(
     let Ok((set, rendered)) = proof::first_usable(&helm.helm, &chart, &candidates) else {
         return Ok(None);
     };
-    let mut order = Order::new(&chart)?;
+    let mut order = Order::new(&chart, &Circumstances::default())?;
     order.lock(&rendered);
     let hardened = order.harden(&helm.helm, &chart, set)?;
     let scratch = tempfile::tempdir()?;

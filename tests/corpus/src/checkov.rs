@@ -11,7 +11,7 @@ use quench_chart::workload;
 use serde_json::Value;
 
 use crate::charts::Corpus;
-use crate::proof::{self, Order};
+use crate::proof::{self, Circumstances, Order};
 use crate::suite::{Options, chosen, in_parallel};
 use crate::values;
 
@@ -81,7 +81,7 @@ pub fn measure(
     }
     let charts = chosen(corpus, options);
     let counted = in_parallel(&charts, options.jobs, |(name, sources)| {
-        let counted = write(corpus, helm, name, sources, &sides);
+        let counted = write(corpus, helm, name, sources, &options.circumstances, &sides);
         match &counted {
             Ok(_) => progress(&format!("{name}: rendered")),
             Err(error) => progress(&format!("{name}: not usable: {error:#}")),
@@ -116,12 +116,13 @@ fn write(
     helm: &Helm,
     name: &str,
     sources: &Path,
+    circumstances: &Circumstances,
     sides: &[PathBuf; 2],
 ) -> Result<[usize; 2]> {
     let chart = corpus.load(name)?;
     let candidates = values::candidates(&chart, sources)?;
     let (set, before) = proof::first_usable(helm, &chart, &candidates)?;
-    let mut order = Order::new(&chart)?;
+    let mut order = Order::new(&chart, circumstances)?;
     order.lock(&before);
     let hardened = order.harden(helm, &chart, set)?;
     let after = proof::render(helm, &hardened, set, &[])?;

@@ -1,12 +1,13 @@
 //! `quench-corpus`: proofs and measurements over a folder of charts.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
 use quench_corpus::charts::Corpus;
+use quench_corpus::proof::Circumstances;
 use quench_corpus::suite::{self, Options};
 use quench_corpus::tally::Tally;
 use quench_corpus::{checkov, helms, recall};
@@ -25,6 +26,8 @@ enum Work {
     Prove {
         #[command(flatten)]
         charts: Charts,
+        #[command(flatten)]
+        given: Given,
         /// Sets of values to try beside the first
         #[arg(long, default_value_t = 5, value_name = "N")]
         sets: usize,
@@ -47,6 +50,8 @@ enum Work {
     Checkov {
         #[command(flatten)]
         charts: Charts,
+        #[command(flatten)]
+        given: Given,
         /// The checkov program
         #[arg(long, default_value = "checkov", value_name = "PROGRAM")]
         checkov: PathBuf,
@@ -69,6 +74,40 @@ struct Charts {
     /// Charts worked on at a time
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
+}
+
+/// What is given for all charts
+#[derive(Debug, Args)]
+struct Given {
+    /// Harden with this policy
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Harden for this target
+    #[arg(long, value_name = "FILE")]
+    target: Option<PathBuf>,
+}
+
+impl Given {
+    fn circumstances(&self) -> Result<Circumstances> {
+        Ok(Circumstances {
+            policy: read(self.policy.as_deref())?,
+            target: read(self.target.as_deref())?,
+        })
+    }
+}
+
+/// A YAML file; the default where there is none.
+fn read<T: Default + serde::de::DeserializeOwned>(path: Option<&Path>) -> Result<T> {
+    let Some(path) = path else {
+        return Ok(T::default());
+    };
+    let bytes =
+        std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let text =
+        std::str::from_utf8(&bytes).with_context(|| format!("{} is no text", path.display()))?;
+    let value = quench_chart::yaml::parse(text)
+        .with_context(|| format!("{} is no YAML", path.display()))?;
+    serde_json::from_value(value).with_context(|| format!("{} is not usable", path.display()))
 }
 
 impl Charts {
@@ -99,6 +138,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
     match &arguments.work {
         Work::Prove {
             charts,
+            given,
             sets,
             journal,
             report,
@@ -107,6 +147,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
             let options = Options {
                 sets: *sets,
                 journal: journal.clone(),
+                circumstances: given.circumstances()?,
                 ..charts.options()
             };
             let proofs = suite::run(&corpus, &helms, &options, say)?;
@@ -139,19 +180,18 @@ fn run(arguments: &Arguments) -> Result<bool> {
         }
         Work::Checkov {
             charts,
+            given,
             checkov,
             manifests,
         } => {
             let corpus = Corpus::find(&charts.folder)?;
             let helm = helms.first().context("there is no helm")?;
-            let measured = checkov::measure(
-                &corpus,
-                &helm.helm,
-                checkov,
-                manifests,
-                &charts.options(),
-                say,
-            )?;
+            let options = Options {
+                circumstances: given.circumstances()?,
+                ..charts.options()
+            };
+            let measured =
+                checkov::measure(&corpus, &helm.helm, checkov, manifests, &options, say)?;
             print(&measured.table())?;
             for reason in &measured.unusable {
                 say(&format!("not usable: {reason}"));

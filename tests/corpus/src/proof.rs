@@ -149,6 +149,25 @@ pub fn stand_in() -> Evidence {
     })
 }
 
+/// What a team decides and what its cluster has, for every chart of the corpus alike.
+#[derive(Debug, Clone, Default)]
+pub struct Circumstances {
+    /// The team's policy.
+    pub policy: Policy,
+    /// Facts of the cluster; charts are rendered for [`KUBERNETES`] whatever they say.
+    pub target: Target,
+}
+
+impl Circumstances {
+    /// Text that changes with them.
+    ///
+    /// # Errors
+    /// They cannot be written as JSON.
+    pub fn key(&self) -> Result<String> {
+        Ok(serde_json::to_string(&(&self.policy, &self.target))?)
+    }
+}
+
 /// What a chart of the corpus is hardened for.
 #[derive(Debug)]
 pub struct Order {
@@ -159,17 +178,17 @@ pub struct Order {
 }
 
 impl Order {
-    /// The order for a chart: stand-in facts, no policy, a cluster of today.
+    /// The order for a chart: stand-in facts, and what is said of all charts.
     ///
     /// # Errors
     /// The chart's name cannot name a package.
-    pub fn new(chart: &Chart) -> Result<Self> {
+    pub fn new(chart: &Chart, circumstances: &Circumstances) -> Result<Self> {
         Ok(Self {
             package: chart.name().parse()?,
-            policy: Policy::default(),
+            policy: circumstances.policy.clone(),
             target: Target {
                 kube_version: Some(KUBERNETES.to_owned()),
-                ..Target::default()
+                ..circumstances.target.clone()
             },
             evidence: stand_in(),
         })
@@ -260,6 +279,7 @@ pub fn prove(
     chart: Result<Chart>,
     folder: &Path,
     wanted: usize,
+    circumstances: &Circumstances,
 ) -> Vec<Proof> {
     let of = |helm: &NamedHelm| Proof {
         chart: name.to_owned(),
@@ -277,7 +297,7 @@ pub fn prove(
     };
     let prepared = || -> Result<_> {
         let chart = chart?;
-        let order = Order::new(&chart)?;
+        let order = Order::new(&chart, circumstances)?;
         let candidates = values::candidates(&chart, folder)?;
         Ok((chart, order, candidates))
     };

@@ -13,7 +13,7 @@ use quench_model::Digest;
 use crate::charts::Corpus;
 use crate::helms::NamedHelm;
 use crate::journal::Journal;
-use crate::proof::{Proof, prove};
+use crate::proof::{Circumstances, Proof, prove};
 
 /// Which charts are taken, and how.
 #[derive(Debug, Clone)]
@@ -29,6 +29,8 @@ pub struct Options {
     /// File that remembers results. A chart whose result stands there, for the same chart, helms and program, is not
     /// tried again.
     pub journal: Option<PathBuf>,
+    /// What charts are hardened with beside the stand-in facts.
+    pub circumstances: Circumstances,
 }
 
 impl Default for Options {
@@ -39,6 +41,7 @@ impl Default for Options {
             sample: None,
             jobs: std::thread::available_parallelism().map_or(1, usize::from),
             journal: None,
+            circumstances: Circumstances::default(),
         }
     }
 }
@@ -104,11 +107,18 @@ pub fn run(
     let proofs = in_parallel(&charts, options.jobs, |(name, folder)| -> Result<_> {
         let started = Instant::now();
         let chart = corpus.load(name);
-        let key = key(&program, name, &chart, folder, helms, options.sets)?;
+        let key = key(&program, name, &chart, folder, helms, options)?;
         let (proofs, how) = match journal.known(&key) {
             Some(proofs) => (proofs.clone(), "as before".to_owned()),
             None => {
-                let proofs = prove(helms, name, chart, folder, options.sets);
+                let proofs = prove(
+                    helms,
+                    name,
+                    chart,
+                    folder,
+                    options.sets,
+                    &options.circumstances,
+                );
                 journal.note(&key, &proofs)?;
                 let took = started.elapsed().as_secs_f64();
                 (proofs, format!("{took:.1} s"))
@@ -166,9 +176,10 @@ fn key(
     chart: &Result<Chart>,
     folder: &Path,
     helms: &[NamedHelm],
-    sets: usize,
+    options: &Options,
 ) -> Result<String> {
-    let mut text = format!("{program}\n{name}\n{sets}\n");
+    let circumstances = options.circumstances.key()?;
+    let mut text = format!("{program}\n{name}\n{}\n{circumstances}\n", options.sets);
     for helm in helms {
         text.push_str(&helm.version);
         text.push('\n');
