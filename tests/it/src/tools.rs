@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
@@ -42,6 +42,21 @@ pub fn is_root() -> bool {
     // The owner of our own entry in /proc is our effective user.
     use std::os::unix::fs::MetadataExt as _;
     std::fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
+}
+
+/// What a run of `quench` with these arguments printed, to standard output and standard error.
+///
+/// # Errors
+/// It did not end with exit code `code`; the message holds what it printed.
+pub fn expect_exit(arguments: &[&str], output: &Output, code: i32) -> Result<(String, String)> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    ensure!(
+        output.status.code() == Some(code),
+        "quench {arguments:?} ended with {}, not {code}:\n{out}{err}",
+        output.status
+    );
+    Ok((out, err))
 }
 
 /// Tells standard error that a test did not run. Use [`skip!`](crate::skip).

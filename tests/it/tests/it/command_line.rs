@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use quench_it::need;
-use quench_it::tools::{quench, workspace};
+use quench_it::tools::{expect_exit, quench, workspace};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -46,20 +46,9 @@ fn run(arguments: &[&str], store: &Path) -> Result<Output> {
         .context("quench cannot be started")
 }
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
 /// Runs to the exit code expected and gives standard output and standard error.
 fn ends(arguments: &[&str], store: &Path, code: i32) -> Result<(String, String)> {
-    let output = run(arguments, store)?;
-    let (out, err) = (text(&output.stdout), text(&output.stderr));
-    ensure!(
-        output.status.code() == Some(code),
-        "quench {arguments:?} ended with {}, not {code}:\n{out}{err}",
-        output.status
-    );
-    Ok((out, err))
+    expect_exit(arguments, &run(arguments, store)?, code)
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use quench_it::need;
-use quench_it::tools::{quench, workspace};
+use quench_it::tools::{expect_exit, quench, workspace};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -32,15 +32,7 @@ fn run(arguments: &[&str], folder: &Path, input: &str) -> Result<Output> {
 
 /// Runs to the exit code expected and gives standard output and standard error.
 fn ends(arguments: &[&str], folder: &Path, input: &str, code: i32) -> Result<(String, String)> {
-    let output = run(arguments, folder, input)?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (out, err) = (text(&output.stdout), text(&output.stderr));
-    ensure!(
-        output.status.code() == Some(code),
-        "quench {arguments:?} ended with {}, not {code}:\n{out}{err}",
-        output.status
-    );
-    Ok((out, err))
+    expect_exit(arguments, &run(arguments, folder, input)?, code)
 }
 
 fn demo() -> String {
