@@ -17,8 +17,8 @@ DEMO_IMAGE ?= $(HOME)/.cache/quench/demo/nginx
 # A folder of charts nobody here wrote, which of them to take, and where results over them go.
 CHARTS ?= $(QUENCH_CHARTS)
 CHOICE = $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(ONLY),--only $(ONLY))
-# A policy and a target that charts of a corpus are hardened with.
-GIVEN = $(if $(POLICY),--policy $(POLICY)) $(if $(CLUSTER),--target $(CLUSTER))
+# A policy, or one that decides for every fix, and a target that charts of a corpus are hardened with.
+GIVEN = $(if $(POLICY),--policy $(POLICY)) $(if $(DECIDED),--decided) $(if $(CLUSTER),--target $(CLUSTER))
 CORPUS ?= $(CURDIR)/.quench/corpus
 
 .PHONY: help demo test fleet tools fmt fmt-check lint deny deny-advisories unit large bench charts corpus recall checkov image clean-demo
@@ -75,7 +75,7 @@ charts: ## make a folder of charts with their dependencies out of git repositori
 	@test -n "$(REPOSITORIES)" -a -n "$(CHARTS)" || { echo "charts: set REPOSITORIES to git repositories of charts, and CHARTS to a folder to make" >&2; exit 2; }
 	@$(PYTHON) tests/corpus/vendor.py $(REPOSITORIES) $(addprefix --also ,$(ALSO)) -o "$(CHARTS)"
 
-corpus: ## prove every chart of a folder: make corpus CHARTS=folder [SAMPLE=n] [ONLY=a,b] [SETS=n] [POLICY=file] [CLUSTER=target file]; goes on where it was stopped
+corpus: ## prove every chart of a folder: make corpus CHARTS=folder [SAMPLE=n] [ONLY=a,b] [SETS=n] [POLICY=file | DECIDED=1] [CLUSTER=target file]; goes on where it was stopped
 	@test -d "$(CHARTS)" || { echo "corpus: set CHARTS to a folder of charts" >&2; exit 2; }
 	@$(PYTHON) deploy/tools/install.py helm helm3
 	$(CARGO) run --quiet --locked --package quench-corpus -- prove "$(CHARTS)" $(CHOICE) $(GIVEN) $(if $(SETS),--sets $(SETS)) \
@@ -87,7 +87,7 @@ recall: ## compare the images found with those of one render per boolean: make r
 	$(CARGO) run --quiet --locked --package quench-corpus -- recall "$(CHARTS)" $(CHOICE) \
 		--journal "$(or $(QUENCH_CHARTS_JOURNAL),$(CORPUS)/recall.jsonl)"
 
-checkov: ## what checkov finds before and after: make checkov CHARTS=folder [SAMPLE=n] [ONLY=a,b] [POLICY=file] [CLUSTER=target file]
+checkov: ## what checkov finds before and after: make checkov CHARTS=folder [SAMPLE=n] [ONLY=a,b] [POLICY=file | DECIDED=1] [CLUSTER=target file]
 	@test -d "$(CHARTS)" || { echo "checkov: set CHARTS to a folder of charts" >&2; exit 2; }
 	@$(PYTHON) deploy/tools/install.py helm checkov
 	$(CARGO) run --quiet --locked --package quench-corpus -- checkov "$(CHARTS)" $(CHOICE) $(GIVEN) --manifests "$(CORPUS)/manifests"

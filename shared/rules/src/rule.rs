@@ -405,6 +405,8 @@ pub enum Account {
     Foreign,
     /// Another chart of the same tree has bindings, or the chart binds all accounts.
     Unclear,
+    /// It is one of the chart that says itself that pods get no token, and the pod does not say otherwise.
+    Withheld,
 }
 
 impl Account {
@@ -415,6 +417,7 @@ impl Account {
             Self::Bound => "bound",
             Self::Foreign => "foreign",
             Self::Unclear => "unclear",
+            Self::Withheld => "withheld",
         }
     }
 }

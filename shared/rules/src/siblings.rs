@@ -17,11 +17,16 @@ use crate::settings::printed;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Siblings {
     accounts: BTreeSet<String>,
+    /// Accounts that say that pods get no token.
+    without_token: BTreeSet<String>,
     bound: BTreeSet<String>,
     everyone: bool,
     elsewhere: bool,
     services: Vec<Service>,
 }
+
+/// What pods and accounts say about tokens.
+const AUTOMOUNT: &str = "automountServiceAccountToken";
 
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Service {
@@ -69,6 +74,9 @@ impl Siblings {
             .unwrap_or_default();
         match object.get("kind").and_then(Value::as_str) {
             Some("ServiceAccount") => {
+                if object.get(AUTOMOUNT) == Some(&Value::Bool(false)) {
+                    self.without_token.insert(name.clone());
+                }
                 self.accounts.insert(name);
             }
             Some("RoleBinding" | "ClusterRoleBinding") => {
@@ -112,7 +120,10 @@ impl Siblings {
                     .filter(|n| !n.is_empty())
             })
             .unwrap_or("default");
-        if self.bound.contains(name) {
+        let is_open = pod.get(AUTOMOUNT).is_none_or(Value::is_null);
+        if is_open && self.without_token.contains(name) {
+            Account::Withheld
+        } else if self.bound.contains(name) {
             Account::Bound
         } else if self.elsewhere || self.everyone {
             Account::Unclear

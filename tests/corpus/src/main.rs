@@ -80,8 +80,11 @@ struct Charts {
 #[derive(Debug, Args)]
 struct Given {
     /// Harden with this policy
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "decided")]
     policy: Option<PathBuf>,
+    /// Harden with a policy that decides for the fix of every rule that only reports without a decision
+    #[arg(long)]
+    decided: bool,
     /// Harden for this target
     #[arg(long, value_name = "FILE")]
     target: Option<PathBuf>,
@@ -90,7 +93,11 @@ struct Given {
 impl Given {
     fn circumstances(&self) -> Result<Circumstances> {
         Ok(Circumstances {
-            policy: read(self.policy.as_deref())?,
+            policy: if self.decided {
+                Circumstances::decided()
+            } else {
+                read(self.policy.as_deref())?
+            },
             target: read(self.target.as_deref())?,
         })
     }

@@ -10,7 +10,7 @@ use quench_chart::render::{Helm, Rendered, Request};
 use quench_chart::workload;
 use quench_model::{
     Digest, FactsFile, Finding, FindingState, ImageFacts, ImageReference, Level, PackageName,
-    Policy, Target, WritablePath,
+    Policy, RuleSetting, Target, WritablePath,
 };
 use quench_rules::hardening::{Demands, Verification, harden_chart, verify};
 use quench_rules::pod_security::{self, Standard, Version, Violation};
@@ -159,6 +159,19 @@ pub struct Circumstances {
 }
 
 impl Circumstances {
+    /// A policy that decides for the fix of every rule.
+    pub fn decided() -> Policy {
+        let fixed = RuleSetting {
+            enabled: true,
+            fix: true,
+        };
+        let rules = quench_rules::rules().map(|rule| (rule.id.to_owned(), fixed.clone()));
+        Policy {
+            rules: rules.collect(),
+            ..Policy::default()
+        }
+    }
+
     /// Text that changes with them.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use quench_rules::hardening::{
 };
 
 /// Changes whenever the same input would give another result by the same rules; rules have a version of their own.
-pub const ENGINE_VERSION: &str = "4";
+pub const ENGINE_VERSION: &str = "5";
 
 /// Level 2.
 #[derive(Debug, Clone)]

@@ -14,7 +14,7 @@ use quench_rules::hardening::{self, Completed, HardeningLevel};
 use crate::licences::{self, ImageLicences, LicenceInventory};
 
 /// Changes whenever the same input would give another result.
-pub const ENGINE_VERSION: &str = "4";
+pub const ENGINE_VERSION: &str = "5";
 
 /// Most bytes of an image's package index: a hundred thousand packages with their files stay below.
 const INDEX_LIMIT: u64 = 512 << 20;

@@ -24,7 +24,8 @@ static NO_AUTOMOUNT_TOKEN: Rule = Rule {
     rationale: "A token lets whoever gets into the container talk to the API server. It is taken away when the pod's \
                 account is one of the chart, or the namespace's default, and no binding of the chart gives it anything. An \
                 account the user brought may be bound elsewhere; so may one that another chart of the same tree could bind. \
-                Both are reported. Since values decide which accounts and bindings there are, the chart looks at \
+                Both are reported. Where the chart's own account says that pods get none, the pod says so too. \
+                Since values decide which accounts and bindings there are, the chart looks at \
                 its own at each render.",
     references: &[
         at(Source::Cis, "5.1.6"),
@@ -50,7 +51,10 @@ static NO_AUTOMOUNT_TOKEN: Rule = Rule {
                     Condition::Decided,
                 ]),
                 Condition::Not(&TOKEN_USED_BY_INJECTOR),
-                Condition::Account(Account::Free),
+                Condition::Any(&[
+                    Condition::Account(Account::Free),
+                    Condition::Account(Account::Withheld),
+                ]),
             ]),
             steps: &[Step::Set(AUTOMOUNT, Expression::Literal(FALSE))],
             evidence: &[pod(&["serviceAccountName"])],

@@ -254,7 +254,7 @@
   {{- $context := .context -}}
   {{- $root := .root -}}
   {{- if not (hasKey $context "siblings") -}}
-    {{- $siblings := dict "accounts" (dict) "bound" (dict) "services" (list) "unclear" true -}}
+    {{- $siblings := dict "accounts" (dict) "withheld" (dict) "bound" (dict) "services" (list) "unclear" true -}}
     {{- $set := set $context "siblings" $siblings -}}
     {{- if $context.in_chart -}}
       {{- $base := toString (index $root.Template "BasePath") -}}
@@ -288,6 +288,9 @@
     {{- end -}}
   {{- else if eq $kind "ServiceAccount" -}}
     {{- $set := set $siblings.accounts $name true -}}
+    {{- if eq (toJson (index $object "automountServiceAccountToken")) "false" -}}
+      {{- $set := set $siblings.withheld $name true -}}
+    {{- end -}}
   {{- else if or (eq $kind "RoleBinding") (eq $kind "ClusterRoleBinding") -}}
     {{- $subjects := index $object "subjects" -}}
     {{- if kindIs "slice" $subjects -}}
@@ -321,7 +324,8 @@
   {{- if and (kindIs "string" $given) $given -}}
     {{- $name = $given -}}
   {{- end -}}
-  {{- if hasKey $siblings.bound $name -}}bound
+  {{- if and (kindIs "invalid" (index .pod "automountServiceAccountToken")) (hasKey $siblings.withheld $name) -}}withheld
+  {{- else if hasKey $siblings.bound $name -}}bound
   {{- else if $siblings.unclear -}}unclear
   {{- else if or (eq $name "default") (hasKey $siblings.accounts $name) -}}free
   {{- else -}}foreign

@@ -47,6 +47,9 @@ const ACCESS: &str = r#"
 apiVersion: v1
 kind: ServiceAccount
 metadata: {name: {{ .Values.account }}}
+{{- if hasKey .Values "token" }}
+automountServiceAccountToken: {{ .Values.token }}
+{{- end }}
 ---
 {{- end }}
 {{- if .Values.bound }}
@@ -334,6 +337,22 @@ fn what_other_objects_show_is_looked_up_at_each_render() {
             look(&format!("{{pod: {named}, account: mine, bound: mine}}")),
             (nothing.clone(), nothing.clone()),
             "a bound account"
+        );
+        let bound = format!("pod: {named}, account: mine, bound: mine");
+        assert_eq!(
+            look(&format!("{{{bound}, token: false}}")).0,
+            no,
+            "a bound account that gives its pods no token anyway"
+        );
+        assert_eq!(look(&format!("{{{bound}, token: true}}")).0, nothing);
+        let mounted = named.replacen('{', "{automountServiceAccountToken: true, ", 1);
+        assert_eq!(
+            look(&format!(
+                "{{pod: {mounted}, account: mine, bound: mine, token: false}}"
+            ))
+            .0,
+            json!(true),
+            "the pod wins over its account"
         );
         assert_eq!(
             look(&format!(

@@ -459,6 +459,42 @@ const PARTS: &[(&str, &str)] = &[
 ];
 
 #[test]
+fn a_token_is_given_up_where_nothing_of_the_whole_tree_binds_its_account() {
+    let pod = |name: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  automountServiceAccountToken: {{{{ .Values.automountServiceAccountToken }}}}\n  containers: [{{name: a, image: app}}]\n"
+        )
+    };
+    let binding = |account: &str| {
+        format!(
+            "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {{name: b}}\nroleRef: {{kind: Role, name: r}}\nsubjects: [{{kind: ServiceAccount, name: {account}}}]\n"
+        )
+    };
+    for helm in helms() {
+        for (account, is_kept) in [("its-own", true), ("default", false)] {
+            let chart = made(&[
+                ("Chart.yaml", "apiVersion: v2\nname: made\nversion: 1.0.0\n"),
+                ("values.yaml", "automountServiceAccountToken: true\n"),
+                ("templates/pod.yaml", &pod("web")),
+                (
+                    "charts/sub/Chart.yaml",
+                    "apiVersion: v2\nname: sub\nversion: 1.0.0\n",
+                ),
+                ("charts/sub/templates/binding.yaml", &binding(account)),
+            ]);
+            let hardened = Case::default().harden(&helm, &chart, "").unwrap();
+            let parameters = hardened.report.parameters.unwrap();
+            let expected: &[&str] = if is_kept {
+                &["automountServiceAccountToken"]
+            } else {
+                &[]
+            };
+            assert_eq!(kept(&parameters), expected, "{account}");
+        }
+    }
+}
+
+#[test]
 fn nothing_is_kept_that_harms() {
     let Some(helm) = helms().into_iter().next() else {
         return;

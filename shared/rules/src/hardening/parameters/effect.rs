@@ -8,6 +8,7 @@ use quench_chart::workload::{self, ObjectId};
 use serde_json::{Value, json};
 
 use super::super::tree::Tree;
+use crate::Siblings;
 use crate::evaluate::{self, Outcome, Surroundings};
 use crate::parameters::Removes;
 use crate::rule::Account;
@@ -39,6 +40,12 @@ impl Assessed {
     ) -> Self {
         let tree = Tree::new(chart, request, rendered);
         let without_token = accounts_without_token(rendered);
+        // Here, other than in a template, what the whole tree binds can be seen.
+        let release = Siblings::of(rendered.objects(), false);
+        let shown = |own: &Siblings, pod: &Value| match own.account(pod) {
+            Account::Unclear => release.account(pod),
+            account => account,
+        };
         let mut assessed = Self {
             broken: BTreeSet::new(),
             objects: BTreeMap::new(),
@@ -70,13 +77,13 @@ impl Assessed {
                 if id.kind == "ServiceAccount" {
                     let pod = json!({"serviceAccountName": id.name});
                     let token = object.get("automountServiceAccountToken") != Some(&false.into());
-                    let account = around.siblings.account(&pod);
+                    let account = shown(around.siblings, &pod);
                     assessed.accounts.insert(id.clone(), (account, token));
                 }
                 assessed.objects.insert(id, document.source.clone());
             }
             for pod in workload::pods(object) {
-                let account = around.siblings.account(&Value::Object(pod.spec.clone()));
+                let account = shown(around.siblings, &Value::Object(pod.spec.clone()));
                 let named = pod.spec.get("serviceAccountName").and_then(Value::as_str);
                 let token = match pod.spec.get("automountServiceAccountToken") {
                     Some(Value::Bool(token)) => *token,
