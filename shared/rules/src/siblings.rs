@@ -6,20 +6,23 @@
 //! asks, and keeps what they say for the rest of the render. [`scan`] finds those templates; [`Siblings`] is
 //! the same knowledge for the evaluator.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
 use crate::rule::Account;
 use crate::settings::printed;
 
-/// Accounts, bindings and Services of one chart (without its subcharts), as rendered.
+/// Accounts, roles, bindings and Services of one chart (without its subcharts), as rendered.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Siblings {
     accounts: BTreeSet<String>,
     /// Accounts that say that pods get no token.
     without_token: BTreeSet<String>,
-    bound: BTreeSet<String>,
+    /// Roles that bindings give to an account, as `Kind/name`.
+    bound: BTreeMap<String, BTreeSet<String>>,
+    /// Roles of the chart, with whether they give anything.
+    roles: BTreeMap<String, bool>,
     everyone: bool,
     elsewhere: bool,
     services: Vec<Service>,
@@ -34,9 +37,9 @@ struct Service {
     ports: Vec<Value>,
 }
 
-/// Whether a template's text can render an account, a binding or a Service.
+/// Whether a template's text can render an account, a role, a binding or a Service.
 pub fn scan(text: &str) -> bool {
-    text.contains("RoleBinding") || renders_kind(text, "Service")
+    text.contains("RoleBinding") || renders_kind(text, "Service") || renders_kind(text, "Role")
 }
 
 /// Whether a template's text can render a binding.
@@ -79,13 +82,25 @@ impl Siblings {
                 }
                 self.accounts.insert(name);
             }
+            Some(kind @ ("Role" | "ClusterRole")) => {
+                let gives = self.roles.entry(format!("{kind}/{name}")).or_default();
+                *gives |= gives_anything(object);
+            }
             Some("RoleBinding" | "ClusterRoleBinding") => {
+                let role = match object.get("roleRef").and_then(Value::as_object) {
+                    Some(role) => {
+                        let text = |key: &str| printed(role.get(key).unwrap_or(&Value::Null));
+                        format!("{}/{}", text("kind"), text("name"))
+                    }
+                    None => "/".to_owned(),
+                };
                 let subjects = object.get("subjects").and_then(Value::as_array);
                 for subject in subjects.into_iter().flatten() {
                     let text = |key: &str| subject.get(key).map(printed).unwrap_or_default();
                     match text("kind").as_str() {
                         "ServiceAccount" => {
-                            self.bound.insert(text("name"));
+                            let roles = self.bound.entry(text("name")).or_default();
+                            roles.insert(role.clone());
                         }
                         "Group" if text("name").starts_with("system:") => self.everyone = true,
                         _ => {}
@@ -123,7 +138,7 @@ impl Siblings {
         let is_open = pod.get(AUTOMOUNT).is_none_or(Value::is_null);
         if is_open && self.without_token.contains(name) {
             Account::Withheld
-        } else if self.bound.contains(name) {
+        } else if self.is_bound(name) {
             Account::Bound
         } else if self.elsewhere || self.everyone {
             Account::Unclear
@@ -132,6 +147,15 @@ impl Siblings {
         } else {
             Account::Foreign
         }
+    }
+
+    /// Whether a role gives an account anything; one that is not of the chart may.
+    fn is_bound(&self, account: &str) -> bool {
+        let roles = self.bound.get(account);
+        roles
+            .into_iter()
+            .flatten()
+            .any(|role| self.roles.get(role).copied().unwrap_or(true))
     }
 
     /// The first TCP port of the container that a Service leads to: its name, else its number.
@@ -174,6 +198,24 @@ impl Siblings {
         }
         None
     }
+}
+
+/// Whether a role gives something that a pod asks the API server for. One without rules does not, nor one that lets its accounts
+/// `use` pod security policies or security context constraints: that is asked when the pod is admitted, not by the pod.
+fn gives_anything(role: &Value) -> bool {
+    let is_use = |rule: &Value| {
+        let verbs = rule.get("verbs").and_then(Value::as_array);
+        verbs.is_some_and(|verbs| verbs.iter().all(|verb| verb == "use"))
+    };
+    let rules = match role.get("rules") {
+        None | Some(Value::Null) => true,
+        Some(Value::Array(rules)) => rules.iter().all(is_use),
+        Some(_) => false,
+    };
+    let aggregates = role
+        .get("aggregationRule")
+        .is_some_and(|rule| !rule.is_null());
+    !rules || aggregates
 }
 
 fn ports(container: &Value) -> impl Iterator<Item = &Value> {

@@ -22,7 +22,8 @@ static NO_AUTOMOUNT_TOKEN: Rule = Rule {
     id: "no-automount-token",
     title: "pods that do not use the API get no token for it",
     rationale: "A token lets whoever gets into the container talk to the API server. It is taken away when the pod's \
-                account is one of the chart, or the namespace's default, and no binding of the chart gives it anything. An \
+                account is one of the chart, or the namespace's default, and no binding of the chart gives it anything: a role \
+                without rules gives nothing, nor does one to use a pod security policy. An \
                 account the user brought may be bound elsewhere; so may one that another chart of the same tree could bind. \
                 Both are reported. Where the chart's own account says that pods get none, the pod says so too. \
                 Since values decide which accounts and bindings there are, the chart looks at \

@@ -134,7 +134,7 @@ fn bindings_elsewhere(chart: &Chart, node: &ChartNode) -> bool {
 }
 
 /// Puts into a rewritten tree what its library needs beside the templates: the root's template that is rendered last,
-/// and in each chart the file that names its templates with accounts, bindings and Services.
+/// and in each chart the file that names its templates with accounts, roles, bindings and Services.
 /// `plain` is the tree before it was rewritten, and `rendered` what it renders to: templates whose text does not
 /// show what they render may be known by that.
 pub(super) fn complete(
@@ -155,7 +155,12 @@ pub(super) fn complete(
                 .any(|kind| {
                     matches!(
                         kind,
-                        "Service" | "ServiceAccount" | "RoleBinding" | "ClusterRoleBinding"
+                        "Service"
+                            | "ServiceAccount"
+                            | "Role"
+                            | "ClusterRole"
+                            | "RoleBinding"
+                            | "ClusterRoleBinding"
                     )
                 })
         })

@@ -249,19 +249,19 @@
 {{- end -}}
 {{- define "@quench@.defaults" -}}@defaults@{{- end -}}
 {{- define "@quench@.evidence" -}}@evidence@{{- end -}}
-{{- /* Accounts, bindings and Services of the chart, from its templates that can render some. One of those that includes another by path leads back here: it finds the map unfilled then, which only matters to text that is hashed. */ -}}
+{{- /* Accounts, roles, bindings and Services of the chart, from its templates that can render some. One of those that includes another by path leads back here: it finds the map unfilled then, which only matters to text that is hashed. */ -}}
 {{- define "@quench@.siblings" -}}
   {{- $context := .context -}}
   {{- $root := .root -}}
   {{- if not (hasKey $context "siblings") -}}
-    {{- $siblings := dict "accounts" (dict) "withheld" (dict) "bound" (dict) "services" (list) "unclear" true -}}
+    {{- $siblings := dict "accounts" (dict) "withheld" (dict) "bound" (dict) "roles" (dict) "services" (list) "unclear" true -}}
     {{- $set := set $context "siblings" $siblings -}}
     {{- if $context.in_chart -}}
       {{- $base := toString (index $root.Template "BasePath") -}}
       {{- $found := fromJson (include (print $base "/_quench-siblings.tpl") $root) -}}
       {{- range $path := $found.templates -}}
         {{- range $document := regexSplit "(?m)^---[ \\t]*" (replace "<no value>" "" (include (print $base $path) $root)) -1 -}}
-          {{- if regexMatch "kind:.*(Service|RoleBinding|List)" $document -}}
+          {{- if regexMatch "kind:.*(Service|Role|List)" $document -}}
             {{- $done := include "@quench@.sibling" (dict "object" (fromYaml (print $document "\n")) "siblings" $siblings "depth" 0) -}}
           {{- end -}}
         {{- end -}}
@@ -291,14 +291,48 @@
     {{- if eq (toJson (index $object "automountServiceAccountToken")) "false" -}}
       {{- $set := set $siblings.withheld $name true -}}
     {{- end -}}
+  {{- else if or (eq $kind "Role") (eq $kind "ClusterRole") -}}
+    {{- $key := print $kind "/" $name -}}
+    {{- $rules := index $object "rules" -}}
+    {{- $gives := not (kindIs "invalid" (index $object "aggregationRule")) -}}
+    {{- if kindIs "slice" $rules -}}
+      {{- range $rule := $rules -}}
+        {{- $uses := false -}}
+        {{- if kindIs "map" $rule -}}
+          {{- $uses = kindIs "slice" (index $rule "verbs") -}}
+          {{- if $uses -}}
+            {{- range $verb := index $rule "verbs" -}}
+              {{- if ne (toJson $verb) "\"use\"" -}}
+                {{- $uses = false -}}
+              {{- end -}}
+            {{- end -}}
+          {{- end -}}
+        {{- end -}}
+        {{- if not $uses -}}
+          {{- $gives = true -}}
+        {{- end -}}
+      {{- end -}}
+    {{- else if not (kindIs "invalid" $rules) -}}
+      {{- $gives = true -}}
+    {{- end -}}
+    {{- $set := set $siblings.roles $key (or $gives (and (hasKey $siblings.roles $key) (index $siblings.roles $key))) -}}
   {{- else if or (eq $kind "RoleBinding") (eq $kind "ClusterRoleBinding") -}}
+    {{- $role := index $object "roleRef" -}}
+    {{- $key := "/" -}}
+    {{- if kindIs "map" $role -}}
+      {{- $key = print (toString (index $role "kind")) "/" (toString (index $role "name")) -}}
+    {{- end -}}
     {{- $subjects := index $object "subjects" -}}
     {{- if kindIs "slice" $subjects -}}
       {{- range $subject := $subjects -}}
         {{- if kindIs "map" $subject -}}
           {{- $name = toString (index $subject "name") -}}
           {{- if eq (toString (index $subject "kind")) "ServiceAccount" -}}
-            {{- $set := set $siblings.bound $name true -}}
+            {{- $roles := dict -}}
+            {{- if hasKey $siblings.bound $name -}}
+              {{- $roles = index $siblings.bound $name -}}
+            {{- end -}}
+            {{- $set := set $siblings.bound $name (set $roles $key true) -}}
           {{- else if and (eq (toString (index $subject "kind")) "Group") (hasPrefix "system:" $name) -}}
             {{- $set := set $siblings "everyone" true -}}
           {{- end -}}
@@ -324,8 +358,16 @@
   {{- if and (kindIs "string" $given) $given -}}
     {{- $name = $given -}}
   {{- end -}}
+  {{- $bound := false -}}
+  {{- if hasKey $siblings.bound $name -}}
+    {{- range $role, $named := index $siblings.bound $name -}}
+      {{- if or (not (hasKey $siblings.roles $role)) (index $siblings.roles $role) -}}
+        {{- $bound = true -}}
+      {{- end -}}
+    {{- end -}}
+  {{- end -}}
   {{- if and (kindIs "invalid" (index .pod "automountServiceAccountToken")) (hasKey $siblings.withheld $name) -}}withheld
-  {{- else if hasKey $siblings.bound $name -}}bound
+  {{- else if $bound -}}bound
   {{- else if $siblings.unclear -}}unclear
   {{- else if or (eq $name "default") (hasKey $siblings.accounts $name) -}}free
   {{- else -}}foreign

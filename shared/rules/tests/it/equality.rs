@@ -60,6 +60,11 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: web}
 subjects:
 - {kind: {{ .Values.subject | default "ServiceAccount" }}, name: {{ .Values.bound | quote }}}
 {{- end }}
+{{- range .Values.roles }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+{{ toYaml . }}
+{{- end }}
 "#;
 
 /// Pods that real charts have, and some that none should.
@@ -345,6 +350,41 @@ fn what_other_objects_show_is_looked_up_at_each_render() {
             "a bound account that gives its pods no token anyway"
         );
         assert_eq!(look(&format!("{{{bound}, token: true}}")).0, nothing);
+        for (roles, is_free) in [
+            ("{kind: Role, metadata: {name: web}, rules: []}", true),
+            ("{kind: Role, metadata: {name: web}}", true),
+            (
+                "{kind: Role, metadata: {name: web}, rules: [{apiGroups: [policy], resources: [podsecuritypolicies], verbs: [use]}]}",
+                true,
+            ),
+            (
+                "{kind: Role, metadata: {name: web}, rules: [{apiGroups: [policy], resources: [podsecuritypolicies], verbs: [use]}, {apiGroups: [''], resources: [pods], verbs: [get]}]}",
+                false,
+            ),
+            (
+                "{kind: Role, metadata: {name: web}, rules: [{verbs: [use, get]}]}",
+                false,
+            ),
+            ("{kind: Role, metadata: {name: web}, rules: [text]}", false),
+            ("{kind: Role, metadata: {name: web}, rules: {a: b}}", false),
+            (
+                "{kind: ClusterRole, metadata: {name: web}, rules: []}",
+                false,
+            ),
+            ("{kind: Role, metadata: {name: other}, rules: []}", false),
+            (
+                "{kind: Role, metadata: {name: web}, rules: [], aggregationRule: {}}",
+                false,
+            ),
+            (
+                "{kind: Role, metadata: {name: web}, rules: []}, {kind: Role, metadata: {name: web}, rules: [{verbs: [get]}]}",
+                false,
+            ),
+        ] {
+            let seen = look(&format!("{{{bound}, roles: [{roles}]}}")).0;
+            let wanted = if is_free { &no } else { &nothing };
+            assert_eq!(&seen, wanted, "{roles}");
+        }
         let mounted = named.replacen('{', "{automountServiceAccountToken: true, ", 1);
         assert_eq!(
             look(&format!(

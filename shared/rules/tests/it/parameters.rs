@@ -495,6 +495,26 @@ fn a_token_is_given_up_where_nothing_of_the_whole_tree_binds_its_account() {
 }
 
 #[test]
+fn the_account_that_every_namespace_has_is_not_made() {
+    let account = "{{ if .Values.serviceAccount.create }}\napiVersion: v1\nkind: ServiceAccount\nmetadata: {name: {{ .Values.serviceAccount.name | default .Values.fallback }}}\n{{ end }}\n";
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  {{ if .Values.serviceAccount.create }}serviceAccountName: {{ .Values.fallback }}{{ end }}\n  containers: [{name: a, image: app}]\n";
+    for helm in helms() {
+        for (fallback, expected) in [("own", &["serviceAccount.create"][..]), ("default", &[])] {
+            let values = format!("serviceAccount:\n  create: false\nfallback: {fallback}\n");
+            let chart = made(&[
+                ("Chart.yaml", "apiVersion: v2\nname: made\nversion: 1.0.0\n"),
+                ("values.yaml", &values),
+                ("templates/account.yaml", account),
+                ("templates/pod.yaml", pod),
+            ]);
+            let hardened = Case::default().harden(&helm, &chart, "").unwrap();
+            let parameters = hardened.report.parameters.unwrap();
+            assert_eq!(kept(&parameters), expected, "{fallback}: {parameters:?}");
+        }
+    }
+}
+
+#[test]
 fn nothing_is_kept_that_harms() {
     let Some(helm) = helms().into_iter().next() else {
         return;

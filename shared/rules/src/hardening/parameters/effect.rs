@@ -118,6 +118,7 @@ impl Assessed {
             })
             .or_else(|| self.custom_changed(after))
             .or_else(|| self.token_taken(after))
+            .or_else(|| self.taken_name(after))
             .or_else(|| self.cut_off(after))
     }
 
@@ -164,6 +165,18 @@ impl Assessed {
                 let (kind, name) = (&id.kind, &id.name);
                 format!("it changes the custom resource {kind} {name}, and what an operator makes of that cannot be seen")
             })
+    }
+
+    /// Every namespace has its default account: Helm refuses to make it once more.
+    fn taken_name(&self, after: &Self) -> Option<String> {
+        let is_taken = |id: &ObjectId| id.kind == "ServiceAccount" && id.name == "default";
+        let mut added = after
+            .objects
+            .keys()
+            .filter(|id| !self.objects.contains_key(*id));
+        added.any(is_taken).then(|| {
+            "it makes an account called default, which every namespace has already; name another one in the values".to_owned()
+        })
     }
 
     /// A token is only taken from pods whose account has nothing to use it for.
