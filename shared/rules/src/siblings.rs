@@ -37,23 +37,42 @@ struct Service {
     ports: Vec<Value>,
 }
 
+/// Kinds of the objects that are looked at.
+const KINDS: [&str; 6] = [
+    "Service",
+    "ServiceAccount",
+    "Role",
+    "ClusterRole",
+    "RoleBinding",
+    "ClusterRoleBinding",
+];
+
 /// Whether a template's text can render an account, a role, a binding or a Service.
 pub fn scan(text: &str) -> bool {
-    text.contains("RoleBinding") || renders_kind(text, "Service") || renders_kind(text, "Role")
+    let mut is_made = false;
+    for (at, word) in text.match_indices("kind") {
+        let rest = text.get(at + word.len()..).unwrap_or_default();
+        let rest = rest.trim_start_matches(['"', '\'', ' ']);
+        let Some(value) = rest.strip_prefix(':') else {
+            continue;
+        };
+        let value = value.lines().next().unwrap_or_default();
+        if words(value).any(|word| KINDS.contains(&word)) {
+            return true;
+        }
+        is_made |= value.contains("{{");
+    }
+    // Kinds are often put together from parts, and kept in variables.
+    is_made && (words(text).any(|word| KINDS.contains(&word)) || text.contains("RoleBinding"))
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric())
 }
 
 /// Whether a template's text can render a binding.
 pub fn scan_bindings(text: &str) -> bool {
     text.contains("RoleBinding")
-}
-
-/// `kind:` with the word anywhere behind it: kinds are often put together from parts.
-fn renders_kind(text: &str, kind: &str) -> bool {
-    text.match_indices("kind:").any(|(at, _)| {
-        text.get(at..)
-            .and_then(|rest| rest.lines().next())
-            .is_some_and(|line| line.contains(kind))
-    })
 }
 
 impl Siblings {
@@ -233,4 +252,31 @@ fn is_tcp(port: &Value) -> bool {
             None | Some(Value::Null) => true,
             Some(protocol) => matches!(printed(protocol).as_str(), "" | "TCP"),
         }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::scan;
+
+    #[test]
+    fn templates_that_can_render_what_is_looked_at_are_told() {
+        for text in [
+            "kind: Service\n",
+            "{\"kind\": \"ServiceAccount\"}",
+            "kind: {{ if .Values.wide }}Cluster{{ end }}RoleBinding\n",
+            "{{ $kind := \"ClusterRole\" }}\nkind: {{ $kind }}\n",
+            "kind: {{ print $scope \"RoleBinding\" }}",
+            "apiVersion: v1\nkind : Role # of the reader",
+        ] {
+            assert!(scan(text), "{text}");
+        }
+        for text in [
+            "kind: ServiceMonitor\nspec: {selector: {kind: x}}\n",
+            "kind: ConfigMap\ndata: {a: 'Service'}\n",
+            "kind: {{ .Values.kind }}\n",
+            "listKind: ServiceList\n",
+        ] {
+            assert!(!scan(text), "{text}");
+        }
+    }
 }

@@ -261,7 +261,7 @@
       {{- $found := fromJson (include (print $base "/_quench-siblings.tpl") $root) -}}
       {{- range $path := $found.templates -}}
         {{- range $document := regexSplit "(?m)^---[ \\t]*" (replace "<no value>" "" (include (print $base $path) $root)) -1 -}}
-          {{- if regexMatch "kind:.*(Service|Role|List)" $document -}}
+          {{- if regexMatch "kind.{0,3}:.*\\b(Service|ServiceAccount|Role|ClusterRole|RoleBinding|ClusterRoleBinding|[A-Za-z]*List)\\b" $document -}}
             {{- $done := include "@quench@.sibling" (dict "object" (fromYaml (print $document "\n")) "siblings" $siblings "depth" 0) -}}
           {{- end -}}
         {{- end -}}
