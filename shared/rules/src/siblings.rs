@@ -37,8 +37,8 @@ struct Service {
     ports: Vec<Value>,
 }
 
-/// Kinds of the objects that are looked at.
-const KINDS: [&str; 6] = [
+/// Kinds of the objects that are looked at, by the evaluator and by the library.
+pub(crate) const KINDS: [&str; 6] = [
     "Service",
     "ServiceAccount",
     "Role",
@@ -144,6 +144,11 @@ impl Siblings {
         }
     }
 
+    /// Whether an account says that pods get no token.
+    pub(crate) fn withholds_token(&self, account: &str) -> bool {
+        self.without_token.contains(account)
+    }
+
     /// What the chart shows about the account of a pod.
     pub(crate) fn account(&self, pod: &Value) -> Account {
         let name = ["serviceAccountName", "serviceAccount"]
@@ -155,7 +160,7 @@ impl Siblings {
             })
             .unwrap_or("default");
         let is_open = pod.get(AUTOMOUNT).is_none_or(Value::is_null);
-        if is_open && self.without_token.contains(name) {
+        if is_open && self.withholds_token(name) {
             Account::Withheld
         } else if self.is_bound(name) {
             Account::Bound
@@ -222,19 +227,19 @@ impl Siblings {
 /// Whether a role gives something that a pod asks the API server for. One without rules does not, nor one that lets its accounts
 /// `use` pod security policies or security context constraints: that is asked when the pod is admitted, not by the pod.
 fn gives_anything(role: &Value) -> bool {
-    let is_use = |rule: &Value| {
+    let gives = |rule: &Value| {
         let verbs = rule.get("verbs").and_then(Value::as_array);
-        verbs.is_some_and(|verbs| verbs.iter().all(|verb| verb == "use"))
+        verbs.is_none_or(|verbs| verbs.iter().any(|verb| verb != "use"))
     };
-    let rules = match role.get("rules") {
-        None | Some(Value::Null) => true,
-        Some(Value::Array(rules)) => rules.iter().all(is_use),
-        Some(_) => false,
+    let by_rules = match role.get("rules") {
+        None | Some(Value::Null) => false,
+        Some(Value::Array(rules)) => rules.iter().any(gives),
+        Some(_) => true,
     };
     let aggregates = role
         .get("aggregationRule")
         .is_some_and(|rule| !rule.is_null());
-    !rules || aggregates
+    by_rules || aggregates
 }
 
 fn ports(container: &Value) -> impl Iterator<Item = &Value> {

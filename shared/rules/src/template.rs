@@ -17,6 +17,7 @@ use crate::relocation;
 use crate::rule::{Check, Condition, Scope};
 use crate::rules;
 use crate::settings::{FACTS, Settings};
+use crate::siblings;
 use crate::workload::{GROUPS, SELECTING, WORKLOADS};
 
 use conditions::Compiler;
@@ -70,6 +71,7 @@ pub fn definitions(level: Level, evidence: &Evidence, settings: &Settings) -> St
                 .trim_matches(['(', ')'])
                 .replacen("list ", "", 1),
         ),
+        ("@siblings@", siblings::KINDS.join("|")),
         ("@workloads@", workloads.join(" ")),
         ("@groups@", groups.join(" ")),
         ("@facts@", facts.join(" ")),

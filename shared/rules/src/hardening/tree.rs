@@ -9,6 +9,7 @@ use quench_chart::workload;
 use serde_json::Value;
 
 use crate::evaluate::Surroundings;
+use crate::siblings::KINDS;
 use crate::template::{RELEASE_FILE, SIBLINGS_FILE, release_file, siblings_file};
 use crate::{Release, Siblings, scan, scan_bindings};
 
@@ -152,17 +153,7 @@ pub(super) fn complete(
                 .iter()
                 .flat_map(workload::objects)
                 .filter_map(|object| object.get("kind").and_then(Value::as_str))
-                .any(|kind| {
-                    matches!(
-                        kind,
-                        "Service"
-                            | "ServiceAccount"
-                            | "Role"
-                            | "ClusterRole"
-                            | "RoleBinding"
-                            | "ClusterRoleBinding"
-                    )
-                })
+                .any(|kind| KINDS.contains(&kind))
         })
         .map(|document| document.source.as_str())
         .collect();

@@ -261,7 +261,7 @@
       {{- $found := fromJson (include (print $base "/_quench-siblings.tpl") $root) -}}
       {{- range $path := $found.templates -}}
         {{- range $document := regexSplit "(?m)^---[ \\t]*" (replace "<no value>" "" (include (print $base $path) $root)) -1 -}}
-          {{- if regexMatch "kind.{0,3}:.*\\b(Service|ServiceAccount|Role|ClusterRole|RoleBinding|ClusterRoleBinding|[A-Za-z]*List)\\b" $document -}}
+          {{- if regexMatch "kind.{0,3}:.*\\b(@siblings@|[A-Za-z]*List)\\b" $document -}}
             {{- $done := include "@quench@.sibling" (dict "object" (fromYaml (print $document "\n")) "siblings" $siblings "depth" 0) -}}
           {{- end -}}
         {{- end -}}
@@ -294,26 +294,19 @@
   {{- else if or (eq $kind "Role") (eq $kind "ClusterRole") -}}
     {{- $key := print $kind "/" $name -}}
     {{- $rules := index $object "rules" -}}
-    {{- $gives := not (kindIs "invalid" (index $object "aggregationRule")) -}}
+    {{- $gives := or (not (kindIs "invalid" (index $object "aggregationRule"))) (not (has (kindOf $rules) (list "slice" "invalid"))) -}}
     {{- if kindIs "slice" $rules -}}
       {{- range $rule := $rules -}}
-        {{- $uses := false -}}
+        {{- $verbs := "" -}}
         {{- if kindIs "map" $rule -}}
-          {{- $uses = kindIs "slice" (index $rule "verbs") -}}
-          {{- if $uses -}}
-            {{- range $verb := index $rule "verbs" -}}
-              {{- if ne (toJson $verb) "\"use\"" -}}
-                {{- $uses = false -}}
-              {{- end -}}
-            {{- end -}}
-          {{- end -}}
+          {{- $verbs = index $rule "verbs" -}}
         {{- end -}}
-        {{- if not $uses -}}
+        {{- if not (kindIs "slice" $verbs) -}}
+          {{- $gives = true -}}
+        {{- else if without $verbs "use" -}}
           {{- $gives = true -}}
         {{- end -}}
       {{- end -}}
-    {{- else if not (kindIs "invalid" $rules) -}}
-      {{- $gives = true -}}
     {{- end -}}
     {{- $set := set $siblings.roles $key (or $gives (and (hasKey $siblings.roles $key) (index $siblings.roles $key))) -}}
   {{- else if or (eq $kind "RoleBinding") (eq $kind "ClusterRoleBinding") -}}
@@ -359,11 +352,9 @@
     {{- $name = $given -}}
   {{- end -}}
   {{- $bound := false -}}
-  {{- if hasKey $siblings.bound $name -}}
-    {{- range $role, $named := index $siblings.bound $name -}}
-      {{- if or (not (hasKey $siblings.roles $role)) (index $siblings.roles $role) -}}
-        {{- $bound = true -}}
-      {{- end -}}
+  {{- range $role, $named := index $siblings.bound $name -}}
+    {{- if or (not (hasKey $siblings.roles $role)) (index $siblings.roles $role) -}}
+      {{- $bound = true -}}
     {{- end -}}
   {{- end -}}
   {{- if and (kindIs "invalid" (index .pod "automountServiceAccountToken")) (hasKey $siblings.withheld $name) -}}withheld

@@ -39,7 +39,6 @@ impl Assessed {
         surroundings: Surroundings<'_>,
     ) -> Self {
         let tree = Tree::new(chart, request, rendered);
-        let without_token = accounts_without_token(rendered);
         // Here, other than in a template, what the whole tree binds can be seen.
         let release = Siblings::of(rendered.objects(), false);
         let shown = |own: &Siblings, pod: &Value| match own.account(pod) {
@@ -87,7 +86,7 @@ impl Assessed {
                 let named = pod.spec.get("serviceAccountName").and_then(Value::as_str);
                 let token = match pod.spec.get("automountServiceAccountToken") {
                     Some(Value::Bool(token)) => *token,
-                    _ => !named.is_some_and(|name| without_token.contains(name)),
+                    _ => !named.is_some_and(|name| release.withholds_token(name)),
                 };
                 assessed
                     .accounts
@@ -260,14 +259,4 @@ fn is_custom(api_version: &str) -> bool {
         && !group
             .strip_suffix(".k8s.io")
             .is_some_and(|name| OWN.contains(&name))
-}
-
-/// Names of accounts that say their pods get no token.
-fn accounts_without_token(rendered: &Rendered) -> BTreeSet<String> {
-    rendered
-        .objects()
-        .filter(|object| object.get("kind").and_then(Value::as_str) == Some("ServiceAccount"))
-        .filter(|object| object.get("automountServiceAccountToken") == Some(&Value::Bool(false)))
-        .map(|object| ObjectId::of(object).name)
-        .collect()
 }
