@@ -121,7 +121,12 @@ def vendor(chart, repositories):
             continue
         repository, commit = choose(name, wanted, locked.get(name), repositories)
         repository.extract(repository.charts[name], commit, target)
-        vendor(target, [repository, *(each for each in repositories if each is not repository)])
+        vendor(target, nearest_first(repository, repositories))
+
+
+def nearest_first(repository, repositories):
+    """The repositories, that one before all others."""
+    return [repository, *(each for each in repositories if each is not repository)]
 
 
 def choose(name, wanted, locked, repositories):
@@ -155,7 +160,7 @@ def main():
                 target = arguments.output / f"{name}-2"
             repository.extract(path, "HEAD", target)
             try:
-                vendor(target, [repository, *(each for each in repositories if each is not repository)])
+                vendor(target, nearest_first(repository, repositories))
             except LookupError as error:
                 failed += 1
                 shutil.rmtree(target)

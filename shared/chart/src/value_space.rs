@@ -1,8 +1,8 @@
 //! The value sets of a chart: which values make it render something else.
 //!
 //! A chart rendered once shows what it does at one set of values. [`ValueSpace::of`] reads what its templates decide by,
-//! and lists the sets that reach the rest: every switch turned, the values and API versions that lie on the way to a part that names an image,
-//! each literal a text is compared with, each value its schema allows. [`explore`] renders them all.
+//! and lists the sets that reach the rest: every switch turned, the values and API versions that lie on the way to a part that
+//! names an image, each literal a text is compared with, each value its schema allows. [`explore`] renders them all.
 //!
 //! The list is a plan made by reading templates, not a proof: templates are programs. What cannot be read is made up for by turning
 //! every boolean of the chart's values, read or not, in groups that are taken apart where one shows something new.
